@@ -1,0 +1,1 @@
+"""Talk: one outside system each, in that system's words. Know nothing of tiers or plans."""

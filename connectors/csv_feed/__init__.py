@@ -1,0 +1,1 @@
+"""Vendor CSV deliveries, streamed."""

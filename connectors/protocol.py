@@ -1,0 +1,155 @@
+"""What every CRM connector offers, in native words: native object names, native field names, native ids.
+
+Translation to the canonical model is not here; see mappings/translate.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+NativeRecord = Mapping[str, Any]
+"""One record as the CRM sent it: native field name to JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Org:
+    """The CRM organisation behind the credentials."""
+
+    org_id: str  # Salesforce organization id, HubSpot portal id
+    name: str
+    api_version: str
+    user_id: str  # the user Platbook acts as; "" where the CRM has none
+    is_sandbox: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeField:
+    """One field as the CRM describes it."""
+
+    name: str
+    type: str  # the CRM's own type name
+    label: str = ""
+    updateable: bool = True
+    picklist: tuple[str, ...] = ()  # active API values; empty = open
+    scale: int | None = None
+    length: int | None = None
+    history: bool | None = None  # field history is kept; None = unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some records of one object."""
+
+    records: tuple[NativeRecord, ...]
+    complete: bool  # True on the last page only: everything asked for has been delivered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """A record as it stands in the CRM at one moment."""
+
+    record_id: str
+    fields: NativeRecord
+    version: str  # ETag where the CRM has one, else its modification stamp
+
+
+class Lane(StrEnum):
+    """How a write travels."""
+
+    CONDITIONAL = "conditional"  # each row carries the version it was read at; a moved row is refused
+    BATCH = "batch"  # many rows a call, no precondition: the caller reads, compares, writes, verifies
+    ASSOCIATION = "association"  # HubSpot parent company, by associations v4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One record to change. Absolute values, never increments; a None clears the field."""
+
+    key: str  # the caller's idempotency key, returned in the result
+    record_id: str
+    fields: Mapping[str, Any]  # native names
+    version: str = ""  # required on the conditional lane
+    previous: Mapping[str, Any] = field(default_factory=dict)  # values being replaced (association lane needs them)
+
+
+class Verdict(StrEnum):
+    """What became of one row. Never inferred from a batch."""
+
+    OK = "ok"  # the CRM says it was written
+    STALE = "stale"  # refused: the record moved since `version`
+    RETRIABLE = "retriable"  # not written; may work later (lock, throttle)
+    REJECTED = "rejected"  # not written; will not work as it is
+    UNKNOWN = "unknown"  # the answer was lost: it may or may not have been written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteResult:
+    """One row, one result."""
+
+    key: str
+    record_id: str
+    verdict: Verdict
+    code: str = ""  # the CRM's own code
+    message: str = ""
+    version: str = ""  # the new version where the CRM returned one
+
+
+@dataclass(slots=True)
+class CallMeter:
+    """Counts HTTP requests, login apart."""
+
+    reads: int = 0
+    writes: int = 0
+    logins: int = 0
+    retries: int = 0
+    by_route: dict[str, int] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Reads one CRM."""
+
+    meter: CallMeter
+
+    def org(self) -> Org:
+        """Who we are talking to. Raises Fatal on bad credentials, Retriable when unreachable."""
+        ...
+
+    def describe(self, native_object: str) -> tuple[NativeField, ...]:
+        """Fields of an object that the credentials may read."""
+        ...
+
+    def pull(self, native_object: str, fields: Sequence[str], *, since: str | None = None) -> Iterator[Page]:
+        """All records, or those changed at or after `since` (ISO instant, overlap already subtracted).
+
+        Deleted and merged records come too: Salesforce rows carry IsDeleted and MasterRecordId, HubSpot rows
+        carry `archived`, and a survivor carries `hs_merged_object_ids`.
+        """
+        ...
+
+
+class Target(Protocol):
+    """Writes one CRM, and reads records just before and just after."""
+
+    meter: CallMeter
+
+    def read(self, record_ids: Sequence[str], fields: Sequence[str], *, versions: bool) -> Mapping[str, Current | None]:
+        """Current state by record id; None = gone or not visible. `versions` asks for conditional-write versions."""
+        ...
+
+    def write(
+        self, writes: Sequence[Write], *, lane: Lane, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Send the writes; one result per row, in the order given.
+
+        `stamp` (run id and lease epoch) travels with each request. `before_send` is called immediately before every
+        HTTP write request and raises to stop it (lost lease). Raises Fatal or Retriable only when nothing of the
+        not yet answered rows can have been written; otherwise those rows come back UNKNOWN.
+        """
+        ...
+
+    def team_sizes(self, record_ids: Sequence[str]) -> Mapping[str, int]:
+        """Number of account-team members now; an account without one is absent. Empty where teams do not exist."""
+        ...

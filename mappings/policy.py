@@ -1,0 +1,207 @@
+"""Schema of the policies: each rule's knobs with the seed figure as default. One model per file in `policies/`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mappings.schema import Strict
+
+
+class Header(Strict):
+    """Who owns a policy and since when it holds."""
+
+    id: str
+    version: int
+    owner: str
+    effective_from: str  # ISO date
+
+
+class IdentityPolicy(Strict):
+    """Which keys may link records, strongest first. An ambiguous key never links."""
+
+    policy: Header
+    keys: tuple[Literal["definitive_id", "npi", "ccn", "domain", "name_zip"], ...]
+
+
+class SurvivorshipPolicy(Strict):
+    """Which source wins a golden field: sources in order of trust, per field, with a default."""
+
+    policy: Header
+    default: tuple[str, ...]
+    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class HierarchyPolicy(Strict):
+    """How the parent is chosen (HEALTHCARE_RULES 3.2)."""
+
+    policy: Header
+    control_edges: tuple[str, ...]
+    majority_bp: int = 5000  # strictly greater
+    boundary_types: tuple[str, ...] = ()
+    source_priority: tuple[str, ...]
+    min_confidence_bp: int = 6000
+    max_rounds: int = 64
+
+
+class TierRule(Strict):
+    """One tier and the expression that earns it."""
+
+    id: str
+    when: Any  # closed grammar: eq, in, gt, gte, lt, lte, all, any, not, at_least; a bare word is a predicate
+
+
+class TierPolicy(Strict):
+    """Classification, predicates and tiers, in the closed grammar of HEALTHCARE_RULES 3.12."""
+
+    policy: Header
+    assumptions: dict[str, Any]  # category, target_service_line, ...
+    classify: dict[str, Any]
+    predicates: dict[str, Any]
+    tiers: tuple[TierRule, ...]  # best first
+    untiered: str = "UNTIERED"
+
+
+class Territory(Strict):
+    """A geographic territory: states and the person who works it."""
+
+    id: str
+    name: str
+    states: tuple[str, ...]
+    owner: str = ""  # e-mail of the person; empty = the geographic representative of the state
+    active: bool = True
+
+
+class TerritoryPolicy(Strict):
+    """Territories and the order in which an owner is looked for."""
+
+    policy: Header
+    owner_order: tuple[Literal["named", "root_owner", "majority_owner", "state_primary", "state_geo"], ...]
+    named_accounts: dict[str, str] = Field(default_factory=dict)  # vendor id or record id -> e-mail
+    territories: tuple[Territory, ...] = ()
+
+
+class Rep(Strict):
+    """One person who may own accounts."""
+
+    email: str
+    name: str
+    role: Literal["PRIMARY", "GEO", "OVERLAY", "ACTIVATION", "INSIDE", "MANAGER"]
+    states: tuple[str, ...] = ()
+    service_lines: tuple[str, ...] = ()
+    active: bool = True
+    leave_from: str = ""
+    leave_to: str = ""
+
+
+class RepPolicy(Strict):
+    """The roster. Empty = every active CRM user may own accounts, without a state."""
+
+    policy: Header
+    reps: tuple[Rep, ...] = ()
+
+
+class RoutingRule(Strict):
+    """First rule that holds names the queue."""
+
+    id: str
+    when: Any
+    queue: str
+
+
+class RoutingPolicy(Strict):
+    """Routing fields of an account."""
+
+    policy: Header
+    rules: tuple[RoutingRule, ...]
+    default_queue: str
+
+
+class Limit(Strict):
+    """The larger of a count and a share of the population (or of one rep's book)."""
+
+    count: int
+    share_bp: int = 0
+
+
+class GuardPolicy(Strict):
+    """Limits of one plan (PLAN_AND_APPLY 3.8)."""
+
+    policy: Header
+    owner_changes: Limit
+    owner_moves: Limit
+    owner_lost_by_rep: Limit
+    owner_gained_by_rep: Limit
+    accounts_to_one_owner: Limit
+    parent_changes: Limit
+    any_field: Limit
+    tier_downgrades: Limit
+    clears: Limit
+    first_contact: Limit
+
+
+class FieldPolicy(Strict):
+    """What may happen to one managed field (PLAN_AND_APPLY 3.4)."""
+
+    group: str = ""  # empty = a group of its own
+    on_fill: Literal["auto", "review", "never"] = "auto"
+    on_update: Literal["auto", "approve", "review"] = "approve"
+    on_drift: Literal["review", "adopt", "enforce"] = "review"
+    on_conflict: Literal["review", "ours", "theirs"] = "review"
+    on_takeover: Literal["review", "ours", "adopt"] = "review"
+    clear: Literal["forbid", "review", "auto"] = "forbid"
+
+
+class ConflictPolicy(Strict):
+    """Per managed field, what a difference leads to."""
+
+    policy: Header
+    fields: dict[str, FieldPolicy]
+    plan_ttl_hours: int = 24
+    block_owner_change_with_team: bool = True
+
+
+class AlertPolicy(Strict):
+    """Who gets the ownership digest."""
+
+    policy: Header
+    recipients: tuple[str, ...]
+    sender: str
+    redact_accounts: bool = False
+    attach_csv: bool = False
+
+
+class Policies(Strict):
+    """All policies of one installation."""
+
+    identity: IdentityPolicy
+    survivorship: SurvivorshipPolicy
+    hierarchy: HierarchyPolicy
+    tiers: TierPolicy
+    territories: TerritoryPolicy
+    reps: RepPolicy
+    routing: RoutingPolicy
+    guards: GuardPolicy
+    conflicts: ConflictPolicy
+    alerts: AlertPolicy
+
+
+class Regulation(Strict):
+    """Dated facts of one state."""
+
+    state: str
+    con: Literal["CON", "none", "quasi", "unknown"]
+    valid_from: str
+    valid_to: str = ""
+    citation: str
+
+
+class Mappings(Strict):
+    """Everything `mappings/load.py` reads: maps, layouts, policies; the digest names this exact content."""
+
+    crms: dict[str, Any]  # kind -> CrmMap
+    feeds: dict[str, Any]  # feed name -> FeedLayout
+    policies: Policies
+    regulation: tuple[Regulation, ...]
+    digest: str  # sha256 over the canonical JSON of all of the above

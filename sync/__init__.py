@@ -1,0 +1,1 @@
+"""Decides: pure functions from tables to tables. No I/O, clock, environment, logging, randomness."""

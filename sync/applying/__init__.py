@@ -1,0 +1,1 @@
+"""Which lane a change takes, and what its outcome means."""

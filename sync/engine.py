@@ -1,0 +1,46 @@
+"""What the core needs of a table engine; `jobs/engines.py` implements it for Polars and for Spark.
+
+The core builds narwhals lazy frames and does no I/O. Where it must cut a plan, look at a few rows, hash text or run
+a pure function over batches of rows, it asks the engine that was passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import narwhals as nw
+import pyarrow as pa
+
+Frame = nw.LazyFrame[Any]
+
+
+class Engine(Protocol):
+    """The table engine under the core."""
+
+    @property
+    def name(self) -> str:
+        """`polars` or `spark`."""
+        ...
+
+    def table(self, rows: Sequence[Mapping[str, Any]], schema: Mapping[str, nw.dtypes.DType]) -> Frame:
+        """A small frame from plain rows; missing keys become null. Column order is the schema's."""
+        ...
+
+    def materialize(self, frame: Frame) -> Frame:
+        """The same rows, computed once; cuts the lineage of loops."""
+        ...
+
+    def rows(self, frame: Frame) -> Iterator[dict[str, Any]]:
+        """The rows as plain dicts, for parts that are small by construction."""
+        ...
+
+    def count(self, frame: Frame) -> int:
+        """Number of rows."""
+        ...
+
+    def map_batches(
+        self, frame: Frame, function: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema
+    ) -> Frame:
+        """Apply a pure, module-level function to batches of rows of any size."""
+        ...

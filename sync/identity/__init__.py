@@ -1,0 +1,1 @@
+"""Which records and feed rows are one organisation."""

@@ -1,0 +1,1 @@
+"""What will change, why, and what stops it."""

@@ -1,0 +1,1 @@
+"""What kind of account an organisation is, and its tier."""
