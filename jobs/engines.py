@@ -1,0 +1,183 @@
+"""The two table engines: Polars on one machine, Spark where one machine is outgrown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pyarrow as pa
+
+from sync.engine import Engine, Frame
+
+BATCH_ROWS = 65_536
+
+_POLARS: dict[type[nw.dtypes.DType], Any] = {
+    nw.String: pl.String,
+    nw.Int64: pl.Int64,
+    nw.Boolean: pl.Boolean,
+    nw.Float64: pl.Float64,
+}
+_SPARK: dict[type[nw.dtypes.DType], str] = {
+    nw.String: "string",
+    nw.Int64: "bigint",
+    nw.Boolean: "boolean",
+    nw.Float64: "double",
+}
+_ARROW_TO_SPARK: dict[pa.DataType, str] = {
+    pa.string(): "string",
+    pa.large_string(): "string",
+    pa.int64(): "bigint",
+    pa.bool_(): "boolean",
+    pa.float64(): "double",
+}
+
+BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+def open_engine(name: str = "polars", *, spark_master: str = "local[2]") -> Engine:
+    """The engine called `polars` or `spark`. Raises ValueError for any other name."""
+    if name == "polars":
+        return PolarsEngine()
+    if name == "spark":
+        return SparkEngine(spark_master)
+    raise ValueError(f"table engine {name!r}: not known, expected polars or spark; set PLATBOOK_ENGINE")
+
+
+class PolarsEngine:
+    """Polars in this process."""
+
+    name = "polars"
+
+    def table(self, rows: Sequence[Mapping[str, Any]], schema: Mapping[str, nw.dtypes.DType]) -> Frame:
+        """A small frame from plain rows; missing keys become null. Column order is the schema's."""
+        dtypes = {name: _POLARS[type(dtype)] for name, dtype in schema.items()}
+        columns = {name: [row.get(name) for row in rows] for name in dtypes}
+        return nw.from_native(pl.DataFrame(columns, schema=dtypes).lazy())
+
+    def materialize(self, frame: Frame) -> Frame:
+        """The same rows, computed once."""
+        collected: pl.DataFrame = frame.collect("polars").to_native()
+        return nw.from_native(collected.lazy())
+
+    def rows(self, frame: Frame) -> Iterator[dict[str, Any]]:
+        """The rows as plain dicts, in the order of the frame."""
+        collected: pl.DataFrame = frame.collect("polars").to_native()
+        return collected.iter_rows(named=True)
+
+    def count(self, frame: Frame) -> int:
+        """Number of rows."""
+        return int(frame.select(nw.len()).collect("polars").item())
+
+    def map_batches(self, frame: Frame, function: BatchFunction, schema: pa.Schema) -> Frame:
+        """Apply a pure, module-level function to batches of rows of any size."""
+        table = frame.collect("polars").to_native().to_arrow()
+        batches = [function(batch).cast(schema) for batch in table.to_batches(max_chunksize=BATCH_ROWS)]
+        return nw.from_native(pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, schema=schema))).lazy())
+
+
+class SparkEngine:
+    """PySpark; `materialize` writes Parquet to a temporary folder and reads it back, which cuts the lineage.
+
+    Close it (or use it as a context manager): it owns a Spark session and a folder.
+    """
+
+    name = "spark"
+
+    def __init__(self, master: str = "local[2]", *, folder: Path | None = None) -> None:
+        # Workers are forked from the JVM: they must be this interpreter and find the same packages.
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        from pyspark.sql import SparkSession  # an extra: most installations have no Java
+
+        self._folder = Path(tempfile.mkdtemp(prefix="platbook-spark-", dir=folder))
+        self._cuts = 0
+        builder = SparkSession.builder.master(master).appName("platbook")
+        for key, value in _spark_settings(master, self._folder).items():
+            builder = builder.config(key, value)
+        self.session = builder.getOrCreate()
+        self.session.sparkContext.setLogLevel("ERROR")
+
+    def __enter__(self) -> SparkEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the session and remove the temporary folder."""
+        self.session.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], schema: Mapping[str, nw.dtypes.DType]) -> Frame:
+        """A small frame from plain rows; missing keys become null. Column order is the schema's."""
+        ddl = ", ".join(f"`{name}` {_SPARK[type(dtype)]}" for name, dtype in schema.items())
+        tuples = [tuple(row.get(name) for name in schema) for row in rows]
+        return self._lazy(self.session.createDataFrame(tuples, ddl))
+
+    def from_arrow(self, table: pa.Table) -> Frame:
+        """A frame from an Arrow table, by way of a Parquet file."""
+        import pyarrow.parquet as pq
+
+        path = self._next_path()
+        path.mkdir()
+        pq.write_table(table, path / "part-0.parquet")
+        return self._lazy(self.session.read.parquet(str(path)))
+
+    def materialize(self, frame: Frame) -> Frame:
+        """The same rows, computed once."""
+        path = self._next_path()
+        frame.to_native().write.parquet(str(path))
+        return self._lazy(self.session.read.parquet(str(path)))
+
+    def rows(self, frame: Frame) -> Iterator[dict[str, Any]]:
+        """The rows as plain dicts."""
+        return (row.asDict() for row in frame.to_native().collect())
+
+    def count(self, frame: Frame) -> int:
+        """Number of rows."""
+        return int(frame.to_native().count())
+
+    def map_batches(self, frame: Frame, function: BatchFunction, schema: pa.Schema) -> Frame:
+        """Apply a pure, module-level function to batches of rows of any size."""
+        ddl = ", ".join(f"`{field.name}` {_ARROW_TO_SPARK[field.type]}" for field in schema)
+
+        def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return (function(batch) for batch in batches)
+
+        return self._lazy(frame.to_native().mapInArrow(each, ddl))
+
+    def _next_path(self) -> Path:
+        self._cuts += 1
+        return self._folder / f"cut-{self._cuts}"
+
+    @staticmethod
+    def _lazy(native: Any) -> Frame:  # pyspark has no types for its dynamic DataFrame classes
+        frame: Frame = nw.from_native(native)
+        return frame
+
+
+def _spark_settings(master: str, folder: Path) -> dict[str, str]:
+    """Settings of the session; a local master gets few partitions, since each costs more than its rows."""
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.sql.ansi.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.sql.execution.arrow.pyspark.enabled": "false",
+    }
+    if master.startswith("local"):
+        settings |= {
+            "spark.sql.shuffle.partitions": "2",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.sql.codegen.wholeStage": "true",
+        }
+    return settings

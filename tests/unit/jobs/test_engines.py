@@ -1,0 +1,51 @@
+"""The Polars engine keeps the promises of the protocol; Spark is compared with it in tests/integration."""
+
+from __future__ import annotations
+
+import narwhals as nw
+import pyarrow as pa
+import pytest
+
+from jobs.engines import PolarsEngine, open_engine
+
+SCHEMA = {"name": nw.String(), "beds": nw.Int64(), "open": nw.Boolean()}
+
+
+def double_beds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    beds = [None if value is None else value * 2 for value in batch.column("beds").to_pylist()]
+    return pa.record_batch({"name": batch.column("name"), "beds": pa.array(beds, pa.int64())})
+
+
+def test_missing_keys_become_null_and_columns_follow_the_schema() -> None:
+    engine = PolarsEngine()
+    frame = engine.table([{"beds": 5}, {"name": "B", "open": True}], SCHEMA)
+    assert list(engine.rows(frame)) == [
+        {"name": None, "beds": 5, "open": None},
+        {"name": "B", "beds": None, "open": True},
+    ]
+
+
+def test_an_empty_table_keeps_its_schema() -> None:
+    engine = PolarsEngine()
+    frame = engine.materialize(engine.table([], SCHEMA))
+    assert engine.count(frame) == 0
+    assert dict(frame.collect_schema()) == SCHEMA
+
+
+def test_a_batch_function_sees_every_row_once() -> None:
+    engine = PolarsEngine()
+    frame = engine.table([{"name": str(i), "beds": i} for i in range(10)], SCHEMA)
+    schema = pa.schema({"name": pa.string(), "beds": pa.int64()})
+    doubled = engine.map_batches(frame, double_beds, schema)
+    assert [row["beds"] for row in engine.rows(doubled)] == [2 * i for i in range(10)]
+
+
+def test_a_batch_function_over_no_rows_gives_no_rows() -> None:
+    engine = PolarsEngine()
+    schema = pa.schema({"name": pa.string(), "beds": pa.int64()})
+    assert engine.count(engine.map_batches(engine.table([], SCHEMA), double_beds, schema)) == 0
+
+
+def test_an_unknown_engine_is_refused_with_the_known_names() -> None:
+    with pytest.raises(ValueError, match="expected polars or spark"):
+        open_engine("duckdb")
