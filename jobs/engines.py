@@ -6,7 +6,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ _SPARK: dict[type[nw.dtypes.DType], str] = {
     nw.Int64: "bigint",
     nw.Boolean: "boolean",
     nw.Float64: "double",
+}
+_NW_TO_ARROW: dict[type[nw.dtypes.DType], pa.DataType] = {
+    nw.String: pa.large_string(),  # what Polars hands over as well
+    nw.Int64: pa.int64(),
+    nw.Boolean: pa.bool_(),
+    nw.Float64: pa.float64(),
 }
 _ARROW_TO_SPARK: dict[pa.DataType, str] = {
     pa.string(): "string",
@@ -147,11 +155,11 @@ class SparkEngine:
     def map_batches(self, frame: Frame, function: BatchFunction, schema: pa.Schema) -> Frame:
         """Apply a pure, module-level function to batches of rows of any size."""
         ddl = ", ".join(f"`{field.name}` {_ARROW_TO_SPARK[field.type]}" for field in schema)
-
-        def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            return (function(batch) for batch in batches)
-
-        return self._lazy(frame.to_native().mapInArrow(each, ddl))
+        arrow_in = pa.schema({name: _NW_TO_ARROW[type(dtype)] for name, dtype in frame.collect_schema().items()})
+        # Partitions of rows, not mapInArrow: that one asks for pandas, which nothing else here needs.
+        each = partial(_apply_to_partition, function=function, arrow_in=arrow_in)
+        rows = frame.to_native().rdd.mapPartitions(each)
+        return self._lazy(self.session.createDataFrame(rows, ddl, verifySchema=False))
 
     def _next_path(self) -> Path:
         self._cuts += 1
@@ -163,21 +171,31 @@ class SparkEngine:
         return frame
 
 
+def _apply_to_partition(
+    rows: Iterable[tuple[Any, ...]], *, function: BatchFunction, arrow_in: pa.Schema
+) -> Iterator[tuple[Any, ...]]:
+    """The rows a batch function makes of one partition. Runs in Spark's workers."""
+    stream = iter(rows)
+    while chunk := list(islice(stream, BATCH_ROWS)):
+        columns = [
+            pa.array(values, field.type) for values, field in zip(zip(*chunk, strict=True), arrow_in, strict=True)
+        ]
+        made = function(pa.RecordBatch.from_arrays(columns, schema=arrow_in))
+        yield from zip(*(column.to_pylist() for column in made.columns), strict=True)
+
+
 def _spark_settings(master: str, folder: Path) -> dict[str, str]:
     """Settings of the session; a local master gets few partitions, since each costs more than its rows."""
     settings = {
         "spark.ui.enabled": "false",
         "spark.sql.ansi.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.sql.execution.arrow.pyspark.enabled": "false",
     }
     if master.startswith("local"):
         settings |= {
             "spark.sql.shuffle.partitions": "2",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
-            "spark.sql.codegen.wholeStage": "true",
         }
     return settings
