@@ -1,0 +1,75 @@
+"""Facts that tier and routing expressions may mention: name, type, unit, meaning and, where closed, the values.
+
+`sync/segmentation` supplies a column per tier fact, `sync/territory` one per routing fact; unknown is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ORG_TYPES: tuple[str, ...] = (
+    "IDN",
+    "COMMUNITY_SYSTEM",
+    "INDEPENDENT_HOSPITAL",
+    "CAH",
+    "CAH_LIKELY",
+    "ASC",
+    "PHYSICIAN_GROUP",
+    "POST_ACUTE",
+    "PAYER",
+    "PBM",
+    "LIFE_SCIENCES",
+    "PUBLIC_HEALTH",
+    "MSO_PLATFORM",
+    "INVESTOR",
+    "GPO",
+    "ACO",
+    "CIN",
+    "PHO",
+    "OTHER",
+)
+STRENGTHS: tuple[str, ...] = ("STRONG", "MODERATE", "WEAK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFact:
+    """One fact an expression may compare."""
+
+    name: str
+    type: type  # str, int or bool
+    unit: str = ""
+    meaning: str
+    values: tuple[str, ...] = ()  # empty = open
+
+
+def _fact(name: str, type_: type, meaning: str, *, unit: str = "", values: tuple[str, ...] = ()) -> PolicyFact:
+    return PolicyFact(name=name, type=type_, unit=unit, meaning=meaning, values=values)
+
+
+TIER_FACTS: tuple[PolicyFact, ...] = (
+    _fact("org_type", str, "Type of the organisation", values=ORG_TYPES),
+    _fact("oncology_strength", str, "Strength of the target service line", values=STRENGTHS),
+    _fact("commercial_bp", int, "Commercial share of revenue", unit="basis points"),
+    _fact("gov_bp", int, "Medicare and Medicaid share of revenue", unit="basis points"),
+    _fact("non_con_bp", int, "Share of sites in states without certificate of need", unit="basis points"),
+    _fact("gpo_covered", bool, "A GPO contract covers the purchasing category"),
+    _fact("providers", int, "Affiliated providers", unit="people"),
+    _fact("hospitals", int, "Hospitals owned", unit="hospitals"),
+    _fact("beds", int, "Staffed beds", unit="beds"),
+)
+"""Facts of tiers.yaml, one value per deciding organisation."""
+
+ROUTING_FACTS: tuple[PolicyFact, ...] = (
+    *TIER_FACTS,
+    _fact("account_tier", str, "Tier of the account"),
+    _fact("tier_status", str, "CONFIRMED, or what keeps the tier provisional"),
+    _fact("state", str, "USPS state code of the account"),
+    _fact("owner_role", str, "Role in which the owner holds the account; unknown without an owner"),
+)
+"""Facts of routing.yaml, one value per account."""
+
+
+def vocabulary(facts: tuple[PolicyFact, ...]) -> Mapping[str, tuple[type, tuple[str, ...]]]:
+    """The facts as `expressions.check` wants them: name to type and allowed values."""
+    return {f.name: (f.type, f.values) for f in facts}
