@@ -1,0 +1,197 @@
+"""What every request to the sandbox CRMs passes through: faults strike here, and the request log is written here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sandbox.faults import Fault, Verb
+from sandbox.world import Request, World
+
+_MAINTENANCE = b"<html><head><title>Maintenance</title></head><body><h1>We are down for maintenance</h1></body></html>"
+_READS_BY_POST = re.compile(r"/(search|batch/read|oauth2?/.*|oauth/.*token.*)$")
+_RETRIEVE = re.compile(r"/composite/sobjects/\w+/?$")
+
+_transports: dict[tuple[str, int], asyncio.Transport] = {}
+
+
+class OpenConnection(H11Protocol):
+    """uvicorn's connection, with its transport within reach: a fault must be able to cut it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's
+        """Remember the transport under the address of the peer, which is what ASGI shows of it."""
+        super().connection_made(transport)
+        _transports[transport.get_extra_info("peername")[:2]] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        _transports.pop(self.transport.get_extra_info("peername")[:2], None)
+        super().connection_lost(exc)
+
+
+class Gate:
+    """ASGI wrapper: draws faults, numbers and logs the request. Handlers find its number in `state.request_seq`."""
+
+    def __init__(self, app: ASGIApp, world: World) -> None:
+        self._app = app
+        self._world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        raw = await _body(receive)
+        seq, at = self._world.next_request(), self._world.now()
+        faults = self._world.faults.draw(system_of(scope["path"]), scope["method"], scope["path"])
+        scope.setdefault("state", {}).update(request_seq=seq, faults=faults)
+        answer = await self._answer(scope, raw, faults)
+        status = 0 if answer is None else answer[0]["status"]
+        self._world.log_request(_logged(scope, raw, seq, at, status))
+        if answer is None:
+            await _cut(scope, receive)
+            return
+        for message in answer:
+            await send(message)
+
+    async def _answer(self, scope: Scope, raw: bytes, faults: Sequence[Fault]) -> list[Message] | None:
+        """The messages to send; None = close the connection instead."""
+        by_verb = {fault.verb: fault for fault in reversed(faults)}
+        if slow := by_verb.get(Verb.SLOW):
+            await asyncio.sleep(slow.seconds)
+        if Verb.RESET_BEFORE in by_verb:
+            return None
+        if refused := by_verb.get(Verb.STATUS):
+            return _failure(scope, refused, default=503)
+        if Verb.STATUS_200_HTML in by_verb:
+            return _messages(200, _MAINTENANCE, "text/html; charset=utf-8")
+        if Verb.EXPIRE_TOKEN in by_verb:
+            self._expire_tokens(system_of(scope["path"]))
+        answer = await _collect(self._app, scope, raw)
+        if Verb.COMMIT_THEN_RESET in by_verb:
+            return None
+        if failed := by_verb.get(Verb.COMMIT_THEN_500):
+            return _failure(scope, failed, default=500)
+        return answer
+
+    def _expire_tokens(self, system: str) -> None:
+        with self._world.lock:
+            tokens: Any = self._world.salesforce_tokens if system == "salesforce" else self._world.hubspot_tokens
+            tokens.clear()
+
+
+def system_of(path: str) -> str:
+    """Which CRM a path belongs to."""
+    return "salesforce" if path.startswith(("/services", "/id/")) else "hubspot"
+
+
+def is_write(method: str, path: str, body: Any) -> bool:
+    """True for a request that is meant to change records."""
+    if method in ("GET", "HEAD", "OPTIONS") or _READS_BY_POST.search(path):
+        return False
+    if not isinstance(body, dict):
+        return True
+    if _RETRIEVE.search(path) and "ids" in body:
+        return False
+    if path.rstrip("/").endswith("/composite") and isinstance(body.get("compositeRequest"), list):
+        parts = [part for part in body["compositeRequest"] if isinstance(part, dict)]
+        return any(is_write(str(p.get("method", "")).upper(), str(p.get("url", "")), p.get("body")) for p in parts)
+    return True
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+async def _collect(app: ASGIApp, scope: Scope, raw: bytes) -> list[Message]:
+    """Run the application to its end and keep what it says."""
+    said: list[Message] = []
+    pending = [{"type": "http.request", "body": raw, "more_body": False}]
+
+    async def receive() -> Message:
+        return pending.pop() if pending else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await app(scope, receive, send)
+    return said
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Close the connection without an answer, and wait until it is closed."""
+    transport = _transports.get(tuple(scope["client"]))
+    if transport is not None:
+        transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _failure(scope: Scope, fault: Fault, *, default: int) -> list[Message]:
+    status = fault.status or default
+    if system_of(scope["path"]) == "salesforce":
+        code = {429: "REQUEST_LIMIT_EXCEEDED", 503: "SERVER_UNAVAILABLE"}.get(status, "UNKNOWN_EXCEPTION")
+        body: Any = [{"message": f"The sandbox was told to fail with {status}.", "errorCode": code}]
+    else:
+        text = f"The sandbox was told to fail with {status}."
+        category = "RATE_LIMITS" if status == 429 else "INTERNAL_ERROR"
+        body = {"status": "error", "message": text, "category": category, "correlationId": "sandbox-fault"}
+        if status == 429:
+            body |= {"errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
+    extra = [] if fault.retry_after is None else [(b"retry-after", f"{fault.retry_after:g}".encode())]
+    return _messages(status, json.dumps(body).encode(), "application/json;charset=UTF-8", extra)
+
+
+def _messages(status: int, body: bytes, content_type: str, extra: Sequence[tuple[bytes, bytes]] = ()) -> list[Message]:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode()), *extra]
+    start = {"type": "http.response.start", "status": status, "headers": headers}
+    return [start, {"type": "http.response.body", "body": body}]
+
+
+def _logged(scope: Scope, raw: bytes, seq: int, at: datetime, status: int) -> Request:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers.pop("authorization", None)
+    body = parsed_body(raw, headers.get("content-type", ""))
+    return Request(
+        seq=seq,
+        at=at,
+        system=system_of(scope["path"]),
+        method=scope["method"],
+        path=scope["path"],
+        query={k: v[0] if len(v) == 1 else v for k, v in parse_qs(scope["query_string"].decode()).items()},
+        headers=headers,
+        body=_without_secrets(body) if "oauth" in scope["path"] else body,
+        status=status,
+        is_write=is_write(scope["method"], scope["path"], body),
+    )
+
+
+def parsed_body(raw: bytes, content_type: str) -> Any:
+    """JSON or form as values, other text as text, nothing as None."""
+    if not raw:
+        return None
+    text = raw.decode("utf-8", "replace")
+    if "x-www-form-urlencoded" in content_type:
+        return dict(parse_qsl(text))
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _without_secrets(body: Any) -> Any:
+    secret = {"client_secret", "assertion", "refresh_token", "password", "token", "code"}
+    return {k: v for k, v in body.items() if k not in secret} if isinstance(body, dict) else None
