@@ -1,0 +1,109 @@
+"""The one Settings object: environment variables and `.env`, read once in `jobs/wiring.py`, passed down as values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SalesforceSettings(_Part):
+    """PLATBOOK_SALESFORCE__*: leave CLIENT_ID empty to work without Salesforce."""
+
+    login_url: str = Field(
+        "", description="Your My Domain, like https://acme.my.salesforce.com; http for loopback only"
+    )
+    client_id: str = Field("", description="Consumer key of the connected app")
+    client_secret: SecretStr = Field(SecretStr(""), description="Consumer secret, for the client-credentials flow")
+    username: str = Field("", description="Integration user, for the JWT bearer flow")
+    private_key_file: Path | None = Field(None, description="PEM private key, for the JWT bearer flow")
+    api_version: str = Field("62.0", description="REST API version")
+    conditional_in_composite: bool = Field(
+        True, description="Send If-Match writes 25 to a composite call; false = one call per record"
+    )
+    timeout_s: float = Field(60.0, description="Seconds to wait for one answer")
+
+
+class HubSpotSettings(_Part):
+    """PLATBOOK_HUBSPOT__*: leave ACCESS_TOKEN and REFRESH_TOKEN empty to work without HubSpot."""
+
+    base_url: str = Field("https://api.hubapi.com", description="API address; http for loopback only")
+    access_token: SecretStr = Field(SecretStr(""), description="Service key or private-app token")
+    client_id: str = Field("", description="OAuth app, together with REFRESH_TOKEN")
+    client_secret: SecretStr = Field(SecretStr(""), description="OAuth app secret")
+    refresh_token: SecretStr = Field(SecretStr(""), description="OAuth refresh token, instead of ACCESS_TOKEN")
+    api_version: str = Field("v3", description="v3, or a dated version such as 2026-09")
+    timeout_s: float = Field(60.0, description="Seconds to wait for one answer")
+
+
+class SmtpSettings(_Part):
+    """PLATBOOK_SMTP__*: leave HOST empty to keep mails in the outbox."""
+
+    host: str = Field("", description="Mail server")
+    port: int = Field(587, description="Port")
+    username: str = Field("", description="User, empty for none")
+    password: SecretStr = Field(SecretStr(""), description="Password")
+    security: Literal["starttls", "tls", "none"] = Field("starttls", description="none for loopback only")
+
+
+class SparkSettings(_Part):
+    """PLATBOOK_SPARK__*: used when PLATBOOK_ENGINE is spark."""
+
+    master: str = Field("local[*]", description="Spark master URL")
+
+
+class ScheduleSettings(_Part):
+    """PLATBOOK_SCHEDULE__*: five-field cron in UTC for the daemon; off switches a job off."""
+
+    pull: str = Field("10 * * * *", description="Pull both CRMs")
+    plan: str = Field("30 4 * * *", description="Make the plan")
+    apply_safe: str = Field("0 5 * * *", description="Apply what the policy approves by itself")
+    alert: str = Field("*/5 * * * *", description="Send waiting mails")
+
+
+class Settings(BaseSettings):
+    """Everything an installation may set. Nobody else reads the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLATBOOK_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    database_url: str = Field("sqlite:///var/platbook.db", description="SQLAlchemy URL: SQLite or PostgreSQL")
+    snapshot_url: str = Field("var/snapshots", description="Folder of the Parquet snapshots and plans")
+    report_dir: Path = Field(Path("var/reports"), description="Folder of diff logs and written mails")
+    mappings_dir: Path | None = Field(None, description="Your edited mappings and policies; empty = shipped ones")
+    engine: Literal["polars", "spark"] = Field("polars", description="Table engine under the core")
+    timezone: str = Field("UTC", description="Zone in which the date of a plan (as_of) is taken")
+    lease_ttl_s: float = Field(60.0, description="Seconds after which a dead worker's lease may be taken over")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="Least severe log line written"
+    )
+    salesforce: SalesforceSettings = SalesforceSettings()
+    hubspot: HubSpotSettings = HubSpotSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    spark: SparkSettings = SparkSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+
+
+def documented() -> dict[str, str]:
+    """Every environment variable and its meaning, in order: what `.env.example` must name."""
+    names: dict[str, str] = {}
+    for name, info in Settings.model_fields.items():
+        part = info.annotation
+        if isinstance(part, type) and issubclass(part, _Part):
+            for sub, sub_info in part.model_fields.items():
+                names[f"PLATBOOK_{name}__{sub}".upper()] = sub_info.description or ""
+        else:
+            names[f"PLATBOOK_{name}".upper()] = info.description or ""
+    return names
