@@ -38,17 +38,19 @@ class ScheduledJob:
 def trigger(cron: str, *, setting: str) -> CronTrigger:
     """The trigger of a five-field cron expression in UTC. Raises ScheduleError."""
     try:
-        return CronTrigger.from_crontab(cron, timezone=UTC)
+        made: CronTrigger = CronTrigger.from_crontab(cron, timezone=UTC)
     except ValueError as error:
         raise ScheduleError(
             f'{setting}: "{cron}" is not a cron expression ({error}); expected five fields such as "10 * * * *", or off'
         ) from error
+    return made
 
 
 def latest_slot(cron: CronTrigger, now: datetime) -> datetime | None:
     """The newest scheduled instant at or before `now`; None when there was none in a year."""
     for window in LOOK_BACK:
-        slot, candidate = None, cron.get_next_fire_time(None, now - window)
+        slot: datetime | None = None
+        candidate: datetime | None = cron.get_next_fire_time(None, now - window)
         while candidate is not None and candidate <= now:
             slot = candidate
             candidate = cron.get_next_fire_time(candidate, candidate + timedelta(microseconds=1))
