@@ -43,7 +43,7 @@ def one_of(column: Expr, values: Collection[str]) -> Expr:
     """True where the column is one of the values; null and an empty collection give false."""
     if not values:
         return column.is_null() & ~column.is_null()
-    return certain(column.is_in(sorted(values)))
+    return certain(column.is_in(sorted(str(value) for value in values)))
 
 
 def cases(pairs: Sequence[tuple[Expr, Any]], otherwise: Any) -> Expr:
