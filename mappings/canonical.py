@@ -162,6 +162,9 @@ OBJECTS: dict[str, tuple[Field, ...]] = {
 }
 """CRM objects a field map may describe."""
 
+RECORD_KEYS: dict[str, str] = {"account": "record_id", "user": "user_id", "opportunity": "opportunity_id"}
+"""Canonical name of the native record id, where the id itself is a fact."""
+
 FEEDS: dict[str, tuple[Field, ...]] = {"firm": FIRM, "fact": FACT}
 """Kinds of rows a feed layout may describe."""
 

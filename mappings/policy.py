@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mappings.schema import Strict
+from mappings.schema import CrmMap, FeedLayout, Strict
 
 
 class Header(Strict):
@@ -192,16 +192,22 @@ class Regulation(Strict):
 
     state: str
     con: Literal["CON", "none", "quasi", "unknown"]
-    valid_from: str
-    valid_to: str = ""
+    valid_from: str  # ISO date, the first day; empty = not known, taken as always
+    valid_to: str = ""  # ISO date, the first day it no longer holds; empty = still so
     citation: str
+
+
+class RegulationFile(Strict):
+    """`regulation.yaml`."""
+
+    states: tuple[Regulation, ...]
 
 
 class Mappings(Strict):
     """Everything `mappings/load.py` reads: maps, layouts, policies; the digest names this exact content."""
 
-    crms: dict[str, Any]  # kind -> CrmMap
-    feeds: dict[str, Any]  # feed name -> FeedLayout
+    crms: dict[str, CrmMap]  # by kind: salesforce, hubspot
+    feeds: dict[str, FeedLayout]  # by feed name
     policies: Policies
     regulation: tuple[Regulation, ...]
     digest: str  # sha256 over the canonical JSON of all of the above

@@ -18,7 +18,7 @@ class Strict(BaseModel):
 class FieldMap(Strict):
     """One native field and the canonical field it stands for."""
 
-    native: str
+    native: str  # "a + b" reads two fields joined by a blank; "!a" reads a boolean's contrary; both only without push
     type: FieldType | None = None  # only for custom fields; built-in ones know theirs
     push: bool = False  # Platbook may write it
     lane: Literal["conditional", "batch", "association"] = "conditional"
