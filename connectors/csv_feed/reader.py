@@ -1,0 +1,256 @@
+"""Streams a vendor delivery row by row, in the declared encoding only; what cannot be read exactly is refused."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+MAX_RECORD_BYTES = 1 << 20  # one record, quoted line breaks included; a stray quote ends here and not in the memory
+MAX_BYTES = 8 << 30  # decompressed
+MAX_RATIO = 250  # decompressed : compressed; real deliveries lie between 3 and 30
+RATIO_FREE_BYTES = 16 << 20  # below this size the ratio is not looked at
+MAX_COLUMNS = 2_000
+
+_FOREIGN_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+class Lines(Protocol):
+    """A binary file, plain or compressed."""
+
+    def readline(self, size: int, /) -> bytes: ...
+
+
+class Severity(StrEnum):
+    """What a problem means for the delivery."""
+
+    NOTE = "note"  # worth knowing, changes nothing
+    ROW = "row"  # this row is set aside
+    HOLD = "hold"  # nothing is applied before a person agrees
+    REJECT = "reject"  # nothing of the file is used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedProblem:
+    """One thing wrong with a delivery. Never holds a cell's text other than an id."""
+
+    severity: Severity
+    code: str
+    file: str
+    fact: str
+    remedy: str
+    line: int | None = None  # physical line, the header is on line 1
+    row: int | None = None  # data row, from 1
+    column: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.fact}. {self.remedy}"
+
+
+class FeedRefused(Exception):
+    """The file cannot be read exactly, so none of it may be used."""
+
+    def __init__(self, problem: FeedProblem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """One data row. `found` differs from the number of header columns in a ragged row, whose values are not usable."""
+
+    number: int
+    line: int
+    values: Mapping[str, str]
+    found: int
+    ragged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How the file is written, as its sender declared it."""
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+
+
+class FeedReader:
+    """An open delivery: the header, then its rows, once."""
+
+    def __init__(self, path: Path, stream: Lines, fmt: Format, *, max_bytes: int = MAX_BYTES) -> None:
+        self._lines = _Lines(path, stream, fmt.encoding, max_bytes=max_bytes)
+        self._records = csv.reader(self._lines, delimiter=fmt.delimiter, strict=True)
+        self._file = path.name
+        self._delimiter = fmt.delimiter
+        self.header = self._read_header()
+
+    def __iter__(self) -> Iterator[FeedRow]:
+        width, number = len(self.header), 0
+        while True:
+            line = self._lines.number + 1
+            cells = self._next_record()
+            if cells is None:
+                return
+            if not cells:
+                continue
+            number += 1
+            if self._lines.number > line:
+                self._refuse_swallowed_lines(cells, line)
+            found = len(cells)
+            yield FeedRow(number, line, dict(zip(self.header, cells, strict=False)), found, found != width)
+
+    def _read_header(self) -> tuple[str, ...]:
+        cells = self._next_record()
+        while cells == []:
+            cells = self._next_record()
+        if cells is None:
+            raise _refused(
+                "empty_file", self._file, None, "the file is empty: no header and no rows", "Ask for it again"
+            )
+        header = tuple(" ".join(cell.split()) for cell in cells)
+        repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+        if repeated:
+            fact = f"the header names {_quoted(repeated)} more than once, so their cells cannot be told apart"
+            raise _refused("duplicated_header", self._file, 1, fact, "Ask the sender to name each column once")
+        if len(header) > MAX_COLUMNS:
+            fact = f"the header has {len(header)} columns, limit {MAX_COLUMNS}"
+            raise _refused("too_many_columns", self._file, 1, fact, "Check the declared delimiter")
+        return header
+
+    def _next_record(self) -> list[str] | None:
+        self._lines.start_record()
+        line = self._lines.number + 1
+        try:
+            return next(self._records)
+        except StopIteration:
+            return None
+        except csv.Error as exc:
+            fact = f"the record that begins here is not valid CSV ({exc}); rows after it cannot be trusted"
+            remedy = "Ask for the file with quotes closed and doubled inside a quoted cell"
+            raise _refused("broken_quoting", self._file, line, fact, remedy) from exc
+
+    def _refuse_swallowed_lines(self, cells: list[str], line: int) -> None:
+        """A quoted cell may hold a line break, but not a whole row."""
+        full = len(self.header) - 1
+        inner = (text for cell in cells if "\n" in cell for text in cell.splitlines()[1:-1])
+        if len(cells) != full + 1 or any(text.count(self._delimiter) >= full > 0 for text in inner):
+            fact = f"a quote opened in the record that begins here closes on line {self._lines.number} only"
+            raise _refused("broken_quoting", self._file, line, fact, "Ask for the file with its quotes closed")
+
+
+class _Lines:
+    """Decoded physical lines, counted; refuses what the declared encoding does not explain."""
+
+    def __init__(self, path: Path, stream: Lines, encoding: str, *, max_bytes: int) -> None:
+        self.number = 0
+        self._path, self._file, self._stream = path, path.name, stream
+        self._encoding = _checked_encoding(encoding, self._file)
+        self._compressed = path.stat().st_size if path.name.endswith(".gz") else 0
+        self._max_bytes = max_bytes
+        self._total = self._record = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def start_record(self) -> None:
+        self._record = 0
+
+    def __next__(self) -> str:
+        raw = self._read_line()
+        if not raw:
+            raise StopIteration
+        self.number += 1
+        if self.number == 1:
+            raw = self._without_mark(raw)
+        self._guard(raw)
+        try:
+            return raw.decode(self._encoding)
+        except UnicodeDecodeError as exc:
+            fact = f"byte {exc.start + 1} of the line is not {self._encoding}, the declared encoding"
+            remedy = "Declare the encoding the file is really written in, or ask for it in the declared one"
+            raise self._refused("undecodable", fact, remedy) from exc
+
+    def _read_line(self) -> bytes:
+        try:
+            return self._stream.readline(MAX_RECORD_BYTES + 1)
+        except (EOFError, zlib.error, OSError) as exc:
+            fact = f"the data break off or are damaged after line {self.number}"
+            raise self._refused("damaged_file", fact, "Transfer the file again") from exc
+
+    def _without_mark(self, raw: bytes) -> bytes:
+        for mark, name in _FOREIGN_MARKS:
+            if raw.startswith(mark):
+                fact = f"the file is {name} (it says so in its first bytes), declared is {self._encoding}"
+                raise self._refused("foreign_encoding", fact, "Ask for the file in UTF-8")
+        return raw.removeprefix(codecs.BOM_UTF8)
+
+    def _guard(self, raw: bytes) -> None:
+        self._total += len(raw)
+        self._record += len(raw)
+        if b"\0" in raw:
+            raise self._refused("nul_byte", "the line holds a NUL byte", "Ask for the file as plain CSV text")
+        if self._record > MAX_RECORD_BYTES:
+            fact = f"one record is longer than {MAX_RECORD_BYTES} bytes; a quote is probably left open"
+            raise self._refused("record_too_long", fact, "Ask for the file with its quotes closed")
+        if self._total > self._max_bytes:
+            fact = f"the file holds more than {self._max_bytes} bytes"
+            raise self._refused("too_large", fact, "Ask for it in parts, or raise the limit")
+        if self._compressed and self._total > max(RATIO_FREE_BYTES, MAX_RATIO * self._compressed):
+            fact = f"the file grows more than {MAX_RATIO} times when decompressed"
+            raise self._refused("decompression_bomb", fact, "Ask for the file uncompressed")
+
+    def _refused(self, code: str, fact: str, remedy: str) -> FeedRefused:
+        return _refused(code, self._file, max(self.number, 1), fact, remedy)
+
+
+@contextmanager
+def open_feed(path: Path, fmt: Format, *, max_bytes: int = MAX_BYTES) -> Iterator[FeedReader]:
+    """A reader of a `.csv` or `.csv.gz` file. Memory is bounded whatever its size.
+
+    Raises FeedRefused, also while iterating.
+    """
+    with _opened(path) as stream:
+        yield FeedReader(path, stream, fmt, max_bytes=max_bytes)
+
+
+def _opened(path: Path) -> gzip.GzipFile | BinaryIO:
+    try:
+        return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")  # the caller closes it
+    except OSError as exc:
+        fact = f"the file cannot be opened ({exc.strerror or type(exc).__name__})"
+        raise _refused("unreadable", path.name, None, fact, "Check its path and its permissions") from exc
+
+
+def _checked_encoding(encoding: str, file: str) -> str:
+    """The codec's own name. Lines are split at byte 10 before decoding, so ASCII must stand for itself."""
+    try:
+        name = codecs.lookup(encoding).name
+        plain = bytes(range(1, 128)).decode(name) == bytes(range(1, 128)).decode("ascii")
+    except (LookupError, UnicodeError, ValueError):
+        plain = False
+    if not plain:
+        fact = f"the declared encoding {encoding!r} is unknown or not an extension of ASCII"
+        raise _refused("bad_encoding", file, None, fact, "Declare utf-8, cp1252 or latin-1")
+    return "utf-8" if name == "utf-8-sig" else name
+
+
+def _refused(code: str, file: str, line: int | None, fact: str, remedy: str) -> FeedRefused:
+    return FeedRefused(FeedProblem(severity=Severity.REJECT, code=code, file=file, line=line, fact=fact, remedy=remedy))
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
