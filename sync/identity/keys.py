@@ -1,0 +1,261 @@
+"""Links by keys: which CRM records and vendor firms are one organisation.
+
+A key links two parties only when its value is held once on either side, something else agrees too, and nothing says
+that they are two kinds of organisation. One organisation has at most one firm of a feed and one record of a connection
+by keys; what earlier runs linked stays linked. An ambiguous key never links.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import narwhals as nw
+import pyarrow as pa
+from rapidfuzz import fuzz
+
+from mappings.policy import IdentityPolicy
+from sync.engine import Engine, Frame
+from sync.frames import first_by, row_number, stack, text
+from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
+from sync.world import LINKS, World
+
+SIMILAR_NAME = 80.0
+"""Lowest token-set ratio (0 to 100) at which two names corroborate an equal key."""
+
+SAME_NAME = 95.0
+"""Lowest token-set ratio at which a shared web domain needs no further support than the place."""
+
+_COMPARED = (
+    *("name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain", "kind_group"),
+    *("specialty", "npi", "ccn", "wrong_class"),
+)
+_PAIR = ("source", "source_id", "cluster", "key", "value", "priority")
+_SCORED = pa.schema(
+    [
+        *((name, pa.string()) for name in ("source", "source_id", "cluster", "key", "value", "agrees")),
+        ("priority", pa.int64()),
+        ("similarity", pa.int64()),
+    ]
+)
+_MADE = pa.schema([("cluster", pa.string()), ("made_id", pa.string())])
+_RANKS = (FEED_RANK, SALESFORCE_RANK, HUBSPOT_RANK, OTHER_RANK)
+_FEEDS_LAST = 99  # an account is called after its first CRM record, and after a firm only where it has none
+_ROUNDS = 2  # of mutual best; what two rounds leave over contradicts itself and stays unlinked
+
+
+def link(world: World, policy: IdentityPolicy, engine: Engine) -> Frame:
+    """LINKS of a world: one row per live CRM record and per firm."""
+    parties = make_parties(world, engine)
+    held = engine.materialize(_held_values(parties, policy.keys))
+    clusters = engine.materialize(_start(parties, world.crosswalk))
+    for rank in _RANKS:
+        clusters = _link_source(clusters, parties, held, rank, engine)
+    return engine.materialize(_name_accounts(clusters, engine))
+
+
+def _start(parties: Frame, crosswalk: Frame) -> Frame:
+    """Parties with the cluster they start in: the account of the crosswalk where it links several, else their own."""
+    known = crosswalk.select(
+        "source",
+        "source_id",
+        nw.col("account_id").alias("known_account"),
+        (nw.len().over("account_id") > 1).alias("was_linked"),
+    )
+    own = nw.concat_str([nw.lit("own"), nw.col("source"), nw.col("source_id")], separator="|")
+    kept = nw.concat_str([nw.lit("kept"), nw.col("known_account")], separator="|")
+    is_kept = nw.col("was_linked").fill_null(value=False)
+    return (
+        parties.select("source", "source_id", "rank")
+        .join(known, on=["source", "source_id"], how="left")
+        .with_columns(
+            is_kept.alias("is_kept"),
+            nw.when(is_kept).then(kept).otherwise(own).alias("cluster"),
+            nw.when(is_kept).then(nw.lit("crosswalk")).otherwise(nw.lit("own")).alias("how"),
+            nw.when(is_kept).then(nw.lit('{"key":"crosswalk"}')).alias("evidence"),
+        )
+        .drop("was_linked")
+    )
+
+
+def _held_values(parties: Frame, keys: tuple[str, ...]) -> Frame:
+    """Key values in long form, strongest key first (`priority` 0), with how many parties of a source hold each."""
+    columns = ("source", "source_id", "rank")
+    parts = [
+        parties.filter(~nw.col(key).is_null()).select(
+            *columns,
+            nw.lit(key).alias("key"),
+            nw.col(key).alias("value"),
+            nw.lit(index).cast(nw.Int64()).alias("priority"),
+        )
+        for index, key in enumerate(keys)
+    ]
+    return nw.concat(parts, how="vertical").with_columns(nw.len().over("source", "key", "value").alias("holders"))
+
+
+def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, engine: Engine) -> Frame:
+    """The clusters after the free parties of one source joined those that have no member of it yet."""
+    free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("source", "source_id")
+    if not engine.count(free.head(1)):
+        return clusters
+    targets = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
+    taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
+    pairs = _candidates(free, targets.join(taken, on="cluster", how="anti"), held)
+    chosen = _one_to_one(engine.materialize(_corroborated(pairs, parties, engine)), engine)
+    renamed = {name: f"{name}__new" for name in ("cluster", "how", "evidence")}
+    joined = clusters.join(chosen.rename(renamed), on=["source", "source_id"], how="left")
+    renewed = [nw.coalesce(new, old).alias(old) for old, new in renamed.items()]
+    return engine.materialize(joined.with_columns(*renewed).drop(*renamed.values()))
+
+
+def _candidates(free: Frame, targets: Frame, held: Frame) -> Frame:
+    """Pairs of a free party and a cluster that share a key value which only they hold, one row per cluster member."""
+    on_target = held.join(targets.select("source", "source_id", "cluster"), on=["source", "source_id"], how="inner")
+    once = (
+        on_target.select("key", "value", "cluster")
+        .unique()
+        .with_columns(nw.len().over("key", "value").alias("clusters"))
+        .filter(nw.col("clusters") == 1)
+    )
+    members = on_target.join(once.select("key", "value"), on=["key", "value"], how="semi").select(
+        "key",
+        "value",
+        "cluster",
+        nw.col("source").alias("source__other"),
+        nw.col("source_id").alias("source_id__other"),
+    )
+    mine = held.filter(nw.col("holders") == 1).join(free, on=["source", "source_id"], how="semi")
+    pairs = mine.join(members, on=["key", "value"], how="inner")
+    return pairs.select(*_PAIR, "source__other", "source_id__other")
+
+
+def _corroborated(pairs: Frame, parties: Frame, engine: Engine) -> Frame:
+    """The pairs that something besides the key supports and nothing contradicts."""
+    here = parties.select("source", "source_id", *_COMPARED)
+    there = parties.select(
+        *(nw.col(name).alias(f"{name}__other") for name in ("source", "source_id", *_COMPARED)),
+    )
+    both = pairs.join(here, on=["source", "source_id"], how="inner").join(
+        there, on=["source__other", "source_id__other"], how="inner"
+    )
+    both = both.filter(~_differ("state"), ~_differ("kind_group"))
+    judged = both.select(
+        *_PAIR,
+        *(nw.col(name) for name in ("name_key", "former_key", "name_key__other", "former_key__other")),
+        *(_agreement(name).alias(f"same_{name}") for name in ("name_key", "street_key", "phone", "domain", "city_key")),
+        _agreement("zip5").alias("same_zip5"),
+        _agreement("npi").alias("same_npi"),
+        _agreement("kind_group").alias("same_kind"),
+        (nw.col("wrong_class") | nw.col("wrong_class__other")).alias("doubtful"),
+        ((_differ("ccn") & _differ("npi")) | _differ("specialty")).alias("unlike"),
+    )
+    scored = engine.map_batches(judged, judge, _SCORED)
+    return scored.filter(~nw.col("agrees").is_null())
+
+
+def _agreement(name: str) -> nw.Expr:
+    """True where both sides have the value and it is the same, false otherwise."""
+    return (nw.col(name) == nw.col(f"{name}__other")).fill_null(value=False)
+
+
+def _differ(name: str) -> nw.Expr:
+    """True where both sides have a value and they contradict each other; an unknown side contradicts nothing."""
+    return (nw.col(name) != nw.col(f"{name}__other")).fill_null(value=False)
+
+
+def judge(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What supports each pair, as comma-separated words; null where that is not enough for its key."""
+    rows = batch.to_pylist()
+    similarity = [_similarity(row) for row in rows]
+    agrees = [_support(row, score) for row, score in zip(rows, similarity, strict=True)]
+    made = {
+        **{name: batch.column(name) for name in _PAIR},
+        "agrees": pa.array(agrees, pa.string()),
+        "similarity": pa.array(similarity, pa.int64()),
+    }
+    return pa.RecordBatch.from_arrays([made[f.name].cast(f.type) for f in _SCORED], schema=_SCORED)
+
+
+def _similarity(row: dict[str, str | None]) -> int:
+    """Best token-set ratio between any name of one side and any name of the other, 0 to 100."""
+    if row["same_name_key"]:
+        return 100
+    here = [name for name in (row["name_key"], row["former_key"]) if name]
+    there = [name for name in (row["name_key__other"], row["former_key__other"]) if name]
+    return int(max((fuzz.token_set_ratio(a, b) for a in here for b in there), default=0))
+
+
+def _support(row: dict[str, str | None], similarity: int) -> str | None:
+    similar = similarity >= SIMILAR_NAME
+    words = [
+        word
+        for word, holds in (
+            ("name", similar),
+            ("street", row["same_street_key"]),
+            ("phone", row["same_phone"]),
+            ("domain", row["same_domain"]),
+        )
+        if holds
+    ]
+    here = row["same_city_key"] or row["same_zip5"]
+    if row["key"] == "name_zip":
+        sure = row["same_phone"] or row["same_npi"]
+        weak = row["unlike"] or (row["doubtful"] and not row["same_kind"])
+        return None if weak and not sure else ",".join(words)
+    if row["key"] == "domain":
+        near = row["same_street_key"] or row["same_phone"] or similarity >= SAME_NAME
+        return ",".join(words) if similar and here and near and not row["unlike"] else None
+    return ",".join(words) or None
+
+
+def _one_to_one(pairs: Frame, engine: Engine) -> Frame:
+    """Per source at most one cluster per party and one party per cluster, by rounds of mutual best."""
+    best = pairs.group_by("source", "source_id", "cluster", "key", "value").agg(
+        nw.col("priority").min(), nw.col("agrees").max(), nw.col("similarity").max()
+    )
+    order = ["priority", "distance", "cluster", "source_id"]
+    rest = engine.materialize(best.with_columns((100 - nw.col("similarity")).alias("distance")))
+    rounds = []
+    for _ in range(_ROUNDS):
+        mine = row_number(rest, "mine", order, per=("source", "source_id"))
+        both = row_number(mine, "theirs", order, per=("source", "cluster"))
+        chosen = engine.materialize(both.filter(nw.col("mine") == 1, nw.col("theirs") == 1))
+        rounds.append(chosen.select(*_PAIR, "agrees"))
+        rest = rest.join(chosen.select("source", "source_id"), on=["source", "source_id"], how="anti")
+        rest = rest.join(chosen.select("source", "cluster"), on=["source", "cluster"], how="anti")
+    evidence = text('{"key":"', nw.col("key"), '","value":"', nw.col("value"), '","agrees":"', nw.col("agrees"), '"}')
+    return stack(rounds).select(
+        "source",
+        "source_id",
+        "cluster",
+        nw.col("key").alias("how"),
+        evidence.alias("evidence"),
+    )
+
+
+def _name_accounts(clusters: Frame, engine: Engine) -> Frame:
+    """LINKS with the account of each cluster: the crosswalk's where a member has one, else made of its first member."""
+    order = ["account_rank", "source", "source_id"]
+    own_rank = nw.when(nw.col("rank") == FEED_RANK).then(nw.lit(_FEEDS_LAST)).otherwise(nw.col("rank"))
+    ranked = clusters.with_columns(own_rank.cast(nw.Int64()).alias("account_rank"))
+    known = first_by(ranked.filter(~nw.col("known_account").is_null()), ["cluster"], order)
+    firsts = first_by(ranked, ["cluster"], order).select("source", "source_id", "cluster")
+    made = engine.map_batches(firsts, make_account_ids, _MADE)
+    return (
+        ranked.join(known.select("cluster", nw.col("known_account").alias("kept_id")), on="cluster", how="left")
+        .join(made, on="cluster", how="left")
+        .with_columns(nw.coalesce("kept_id", "made_id").alias("account_id"))
+        .select(*LINKS)
+    )
+
+
+def make_account_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Account ids of clusters, from the source key of their first member."""
+    sources, ids = batch.column("source").to_pylist(), batch.column("source_id").to_pylist()
+    made = [account_id(source, source_id) for source, source_id in zip(sources, ids, strict=True)]
+    columns = [batch.column("cluster").cast(pa.string()), pa.array(made, pa.string())]
+    return pa.RecordBatch.from_arrays(columns, schema=_MADE)
+
+
+def account_id(source: str, source_id: str) -> str:
+    """The id of an account first seen as this source's record: 16 hexadecimal digits."""
+    return hashlib.sha256(f"{source}|{source_id}".encode()).hexdigest()[:16]
