@@ -13,7 +13,7 @@ import narwhals as nw
 
 from mappings.policy import FieldPolicy
 from sync.engine import Frame
-from sync.frames import Expr, cases, certain, null, one_of, possible, same
+from sync.frames import Expr, cases, certain, one_of, possible, same
 
 
 class State(StrEnum):
@@ -54,8 +54,24 @@ class Action(StrEnum):
 ADOPTING = frozenset({State.TAKEOVER, State.DRIFT, State.CONFLICT})
 """States whose `agree` action keeps the CRM's value against ours: an override goes with the agreed value."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """The three sides of one field as expressions of text."""
+
+    base_kind: Expr
+    base: Expr
+    crm_kind: Expr
+    crm: Expr
+    desired_kind: Expr
+    desired: Expr
+
+
 KINDS = ("base_kind", "base", "crm_kind", "crm", "desired_kind", "desired")
-"""Columns of the three sides."""
+"""Columns of the three sides in long form."""
+
+COLUMNS = Sides(**{name: nw.col(name) for name in KINDS})
+"""The sides in long form."""
 
 INPUTS = (*KINDS, "held", "writable", "override", "kept", "refused", "lapsed")
 """Columns `classify` reads. `override` says that one is there, `lapsed` that its term is over at `as_of`."""
@@ -95,33 +111,54 @@ def classify(frame: Frame, knobs: Knobs) -> Frame:
     return stated.with_columns(action=_action(knobs)).drop(*_SCRATCH)
 
 
-def settled() -> Expr:
-    """True for rows that no override, hold or policy can turn into more than 'none' (table rows 3 and 6).
+def settled(sides: Sides) -> Expr:
+    """True where no override, hold or policy can lead to more than 'none' (table rows 3 and 6).
 
-    Reads the columns KINDS; cheap enough for a million rows per field.
+    Cheap enough for a million rows per field.
     """
-    x, b, d, agreed, abstains = _sides()
+    x, b, d = _values(sides)
+    agreed, abstains = _agreed(sides), _abstains(sides)
     x_is_b = agreed & same(x, b)
-    present = ~_kind_is("crm_kind", "gone") & _readable()
-    return present & ((abstains & (~agreed | x_is_b)) | (~abstains & x_is_b & same(x, d)))
+    return _readable(sides) & ((abstains & (~agreed | x_is_b)) | (~abstains & x_is_b & same(x, d)))
+
+
+def unconcerned(sides: Sides) -> Expr:
+    """True where we have no opinion and no agreement: nothing of ours is at stake, whatever the CRM says."""
+    return _abstains(sides) & ~_agreed(sides)
 
 
 _SCRATCH = ("_x", "_b", "_d", "_agreed", "_abstains", "_x_b", "_x_d", "_d_b", "_x_kept", "_d_refused")
 
 
-def _sides() -> tuple[Expr, Expr, Expr, Expr, Expr]:
-    """CRM, base and desired value with empty as null; whether a base was agreed; whether we have no opinion."""
-    x = cases([(_kind_is("crm_kind", "value"), _text("crm"))], null(nw.String()))
-    b = cases([(_kind_is("base_kind", "value"), _text("base"))], null(nw.String()))
-    d = cases([(_kind_is("desired_kind", "value"), _text("desired"))], null(nw.String()))
-    agreed = one_of(nw.col("base_kind"), {"value", "empty"})
-    abstains = ~_kind_is("desired_kind", "clear") & d.is_null()
-    return x, b, d, agreed, abstains
-
-
 def _with_values(frame: Frame) -> Frame:
-    x, b, d, agreed, abstains = _sides()
-    return frame.with_columns(_x=x, _b=b, _d=d, _agreed=agreed, _abstains=abstains)
+    x, b, d = _values(COLUMNS)
+    return frame.with_columns(_x=x, _b=b, _d=d, _agreed=_agreed(COLUMNS), _abstains=_abstains(COLUMNS))
+
+
+def _values(sides: Sides) -> tuple[Expr, Expr, Expr]:
+    """CRM, base and desired value, with empty as null."""
+    return (
+        _value(sides.crm_kind, sides.crm),
+        _value(sides.base_kind, sides.base),
+        _value(sides.desired_kind, sides.desired),
+    )
+
+
+def _value(kind: Expr, value: Expr) -> Expr:
+    return nw.when(certain(kind == "value") & certain(value != "")).then(value)
+
+
+def _agreed(sides: Sides) -> Expr:
+    return one_of(sides.base_kind, {"value", "empty"})
+
+
+def _abstains(sides: Sides) -> Expr:
+    return ~certain(sides.desired_kind == "clear") & _value(sides.desired_kind, sides.desired).is_null()
+
+
+def _readable(sides: Sides) -> Expr:
+    """A kind that is not known says nothing about the value: it must not pass for empty."""
+    return one_of(sides.crm_kind, {"value", "empty"})
 
 
 def _text(column: str) -> Expr:
@@ -133,11 +170,6 @@ def _kind_is(column: str, kind: str) -> Expr:
     return certain(nw.col(column) == kind)
 
 
-def _readable() -> Expr:
-    """A kind that is not known says nothing about the value: it must not pass for empty."""
-    return one_of(nw.col("crm_kind"), {"value", "empty"})
-
-
 def _state() -> Expr:
     c = nw.col
     clears = _kind_is("desired_kind", "clear")
@@ -145,7 +177,7 @@ def _state() -> Expr:
     return cases(
         [
             (_kind_is("crm_kind", "gone"), State.ORPHAN.value),
-            (~_readable(), State.UNREADABLE.value),
+            (~_readable(COLUMNS), State.UNREADABLE.value),
             (c("_abstains") & (~c("_agreed") | c("_x_b")), State.UNMANAGED.value),
             (c("_abstains"), State.RELEASED.value),
             (~c("_agreed") & c("_x_d"), State.BASELINE.value),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jobs.engines import PolarsEngine
 from mappings.policy import FieldPolicy
-from sync.planning.threeway import INPUTS, KINDS, KNOB_NAMES, Action, Knobs, State, classify, knobs_of, settled
+from sync.planning.threeway import COLUMNS, INPUTS, KINDS, KNOB_NAMES, Action, Knobs, State, classify, knobs_of, settled
 
 ENGINE = PolarsEngine()
 COLUMN_KNOBS = Knobs(**{name: nw.col(name) for name in KNOB_NAMES})
@@ -294,7 +294,7 @@ def test_an_edited_value_stays_until_the_proposal_changes() -> None:
 
 def test_settled_rows_are_exactly_the_unmanaged_and_noop_ones(sweep: list[tuple[Case, str, str]]) -> None:
     table = ENGINE.table([vars(case) for case, _, _ in sweep], SCHEMA).select(*KINDS)
-    told = [row["settled"] for row in ENGINE.rows(table.with_columns(settled=settled()))]
+    told = [row["settled"] for row in ENGINE.rows(table.with_columns(settled=settled(COLUMNS)))]
     assert told == [state in ("unmanaged", "noop") for _, state, _ in sweep]
 
 
