@@ -1,0 +1,278 @@
+"""What persons decided: verdicts by fingerprint, overrides, holds, accepted guards. Append-only; the newest counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from store import audit
+from store.database import Database, insert_missing
+from store.identifiers import new_id, next_number
+from store.tables import decision, guard_acceptance, hold, override
+
+_OVERRIDES = ("connection", "record_id", "field", "kept", "refused", "until", "reason", "by")
+_HOLDS = ("connection", "record_id", "group", "kind", "reason", "by", "until")
+FIRST_CONTACT = "first_contact"
+
+
+class Verdict(StrEnum):
+    """What a person said about an item."""
+
+    APPROVE = "approve"  # write what is proposed
+    REJECT = "reject"  # do not write
+    KEEP_CRM = "keep_crm"  # what the CRM says becomes the agreed value, and the proposal is refused
+    TAKE_OURS = "take_ours"  # write what is proposed over what the CRM says
+    EDIT = "edit"  # write another value
+    DEFER = "defer"  # ask again next time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who acts. An operating-system user is not a verified person."""
+
+    name: str
+    is_verified: bool = False
+
+    @property
+    def label(self) -> str:
+        """As it stands in the audit."""
+        return self.name if self.is_verified else f"{self.name} (unverified operating-system user)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One verdict."""
+
+    id: str
+    fingerprint: str
+    verdict: Verdict
+    edited: Mapping[str, str | None]
+    reason: str
+    by: str
+    by_verified: bool
+    at: str
+    expires_at: str | None
+    supersedes: str | None
+    plan_id: str | None
+    item_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A value a person kept against a proposal."""
+
+    connection: str
+    record_id: str
+    field: str
+    kept: str | None  # canonical text, None = empty
+    refused: str | None  # canonical text, None = clear
+    until: str | None = None  # ISO date
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """A named person lets one passed limit of one plan through."""
+
+    guard: str
+    subject: str
+    reason: str
+    by: Person = field(default_factory=lambda: Person(name="unknown"))
+
+
+class Decisions:
+    """The register of decisions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def decide(
+        self,
+        fingerprints: Sequence[tuple[str, str]],
+        verdict: Verdict,
+        *,
+        person: Person,
+        reason: str,
+        plan_id: str | None = None,
+        edited: Mapping[str, str | None] | None = None,
+        expires_at: str | None = None,
+    ) -> tuple[Decision, ...]:
+        """Record one verdict on items given as (fingerprint, item id); audited. Order is kept."""
+        at = self._database.now()
+        with self._database.state() as conn:
+            before = _newest(conn, [fingerprint for fingerprint, _ in fingerprints])
+            first = next_number(conn, "decision", count=max(len(fingerprints), 1))
+            made = [
+                Decision(
+                    id=new_id("D"),
+                    fingerprint=fingerprint,
+                    verdict=verdict,
+                    edited=dict(edited or {}),
+                    reason=reason,
+                    by=person.name,
+                    by_verified=person.is_verified,
+                    at=at,
+                    expires_at=expires_at,
+                    supersedes=before[fingerprint].id if fingerprint in before else None,
+                    plan_id=plan_id,
+                    item_id=item_id,
+                )
+                for fingerprint, item_id in fingerprints
+            ]
+            rows = [{**_columns(one), "position": first + place} for place, one in enumerate(made)]
+            if rows:
+                conn.execute(sa.insert(decision), rows)
+            audit.append(conn, [_decision_entry(one, person) for one in made], at=at)
+        return tuple(made)
+
+    def current(self, fingerprints: Sequence[str] | None = None, *, now: str = "") -> dict[str, Decision]:
+        """The newest unexpired decision by fingerprint; of all fingerprints when none are named."""
+        with self._database.read() as conn:
+            found = _newest(conn, fingerprints)
+        moment = now or self._database.now()
+        return {key: one for key, one in found.items() if one.expires_at is None or one.expires_at > moment}
+
+    def history(self, fingerprint: str) -> tuple[Decision, ...]:
+        """All decisions on one fingerprint, oldest first."""
+        query = sa.select(decision).where(decision.c.fingerprint == fingerprint).order_by(decision.c.position)
+        with self._database.read() as conn:
+            return tuple(_decision(row) for row in conn.execute(query).mappings())
+
+    def overrides(self) -> pa.Table:
+        """The newest override per field, lapsed ones included, in the shape of sync.world.OVERRIDES."""
+        newest = sa.select(sa.func.max(override.c.position)).group_by(
+            override.c.connection, override.c.record_id, override.c.field
+        )
+        query = sa.select(*(override.c[name] for name in _OVERRIDES)).where(override.c.position.in_(newest))
+        return self._table(query, _OVERRIDES)
+
+    def hold(
+        self,
+        records: Sequence[tuple[str, str]],
+        *,
+        group: str,
+        kind: str,
+        reason: str,
+        person: Person,
+        until: str | None = None,
+    ) -> int:
+        """Hold a field group of records given as (connection, record id); audited."""
+        at = self._database.now()
+        fixed = {"group": group, "kind": kind, "reason": reason, "by": person.name, "until": until}
+        rows = [{"id": new_id("H"), "connection": c, "record_id": r, "at": at, **fixed} for c, r in records]
+        with self._database.state() as conn:
+            if rows:
+                conn.execute(sa.insert(hold), rows)
+            body = {**fixed, "records": [list(record) for record in records]}
+            audit.append(conn, [audit.Entry(kind="held", actor=person.label, body=body)], at=at)
+        return len(rows)
+
+    def release(self, records: Sequence[tuple[str, str]], *, group: str, person: Person) -> int:
+        """End the holds on a field group of records; how many were active. Audited."""
+        at, released = self._database.now(), 0
+        with self._database.state() as conn:
+            for connection, record_id in records:
+                key = (hold.c.connection == connection) & (hold.c.record_id == record_id) & (hold.c.group == group)
+                active = key & hold.c.released_at.is_(None)
+                released += conn.execute(
+                    sa.update(hold).where(active).values(released_at=at, released_by=person.name)
+                ).rowcount
+            body = {"group": group, "records": [list(record) for record in records]}
+            audit.append(conn, [audit.Entry(kind="hold_released", actor=person.label, body=body)], at=at)
+        return released
+
+    def holds(self, as_of: str) -> pa.Table:
+        """Active holds on a date, one per (connection, record, group), in the shape of sync.world.HOLDS."""
+        active = hold.c.released_at.is_(None) & (hold.c.until.is_(None) | (hold.c.until >= as_of))
+        key = (hold.c.connection, hold.c.record_id, hold.c.group)
+        newest = sa.select(sa.func.max(hold.c.id)).where(active).group_by(*key)
+        return self._table(sa.select(*(hold.c[name] for name in _HOLDS)).where(hold.c.id.in_(newest)), _HOLDS)
+
+    def accept_guards(self, plan_digest: str, acceptances: Sequence[Acceptance], *, plan_id: str = "") -> None:
+        """Remember who let which limits of this plan through; audited. First contact is remembered for good."""
+        at = self._database.now()
+        with self._database.state() as conn:
+            for one in acceptances:
+                row = {
+                    "plan_digest": plan_digest,
+                    "guard": one.guard,
+                    "subject": one.subject,
+                    "reason": one.reason,
+                    "by": one.by.name,
+                    "by_verified": one.by.is_verified,
+                    "at": at,
+                }
+                if insert_missing(conn, guard_acceptance, [row]):
+                    body = {"guard": one.guard, "subject": one.subject, "reason": one.reason, "digest": plan_digest}
+                    entry = audit.Entry(kind="guard_accepted", actor=one.by.label, plan_id=plan_id, body=body)
+                    audit.append(conn, [entry], at=at)
+
+    def accepted_for(self, plan_digest: str) -> frozenset[tuple[str, str]]:
+        """(guard, subject) pairs accepted for this plan digest."""
+        query = sa.select(guard_acceptance.c.guard, guard_acceptance.c.subject)
+        with self._database.read() as conn:
+            rows = conn.execute(query.where(guard_acceptance.c.plan_digest == plan_digest)).all()
+        return frozenset((row.guard, row.subject) for row in rows)
+
+    def accepted_first_contacts(self) -> frozenset[str]:
+        """'first_contact:<connection>:<field>' of everything accepted so far: sync.world.World.accepted_guards."""
+        query = sa.select(guard_acceptance.c.subject).where(guard_acceptance.c.guard == FIRST_CONTACT)
+        with self._database.read() as conn:
+            return frozenset(f"{FIRST_CONTACT}:{subject}" for subject in conn.scalars(query))
+
+    def _table(self, query: sa.Select[Any], names: Sequence[str]) -> pa.Table:
+        with self._database.read() as conn:
+            rows = sorted(conn.execute(query).all(), key=lambda row: tuple(row)[:3])
+        return pa.table({name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(names)})
+
+
+def add_overrides(conn: sa.Connection, overrides: Sequence[Override], *, run_id: str, at: str) -> None:
+    """Add overrides in the caller's transaction."""
+    if not overrides:
+        return
+    first = next_number(conn, "override", count=len(overrides))
+    rows = [
+        {
+            **{name: getattr(one, name) for name in _OVERRIDES},
+            "id": new_id("V"),
+            "position": first + place,
+            "at": at,
+            "run_id": run_id,
+        }
+        for place, one in enumerate(overrides)
+    ]
+    conn.execute(sa.insert(override), rows)
+
+
+def _newest(conn: sa.Connection, fingerprints: Sequence[str] | None) -> dict[str, Decision]:
+    if fingerprints is None:
+        rows = conn.execute(sa.select(decision).order_by(decision.c.position)).mappings().all()
+        return {row["fingerprint"]: _decision(row) for row in rows}
+    found: dict[str, Decision] = {}
+    for start in range(0, len(fingerprints), 500):
+        wanted = decision.c.fingerprint.in_(list(fingerprints[start : start + 500]))
+        rows = conn.execute(sa.select(decision).where(wanted).order_by(decision.c.position)).mappings().all()
+        found.update({row["fingerprint"]: _decision(row) for row in rows})
+    return found
+
+
+def _decision(row: Mapping[Any, Any]) -> Decision:
+    values = {name: row[name] for name in Decision.__dataclass_fields__}
+    return Decision(**{**values, "verdict": Verdict(row["verdict"])})
+
+
+def _columns(one: Decision) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Decision.__dataclass_fields__}
+
+
+def _decision_entry(one: Decision, person: Person) -> audit.Entry:
+    body = {"fingerprint": one.fingerprint, "verdict": one.verdict, "reason": one.reason, "edited": dict(one.edited)}
+    return audit.Entry(
+        kind="decision", actor=person.label, plan_id=one.plan_id or "", item_id=one.item_id or "", body=body
+    )

@@ -1,0 +1,133 @@
+"""The journal: one row per item that is really sent, written before the wire. A verified row moves the agreed value."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from store.agreed import POSITION
+from store.identifiers import next_number
+from store.tables import journal
+
+Values = Mapping[str, str | None]
+"""Canonical field to canonical text; None = empty."""
+
+
+class JournalState(StrEnum):
+    """How far a write has come."""
+
+    INTENT = "intent"  # about to be sent, or sent without a known answer
+    SENT = "sent"  # the CRM says it was written; not read back yet
+    VERIFIED = "verified"  # read back equal
+    STALE = "stale"  # the record had moved; not written
+    FAILED = "failed"  # refused or given up; not written
+    MISMATCH = "mismatch"  # written, and read back as something else
+
+
+IN_DOUBT = (JournalState.INTENT, JournalState.SENT)
+"""States after which only reading the CRM tells what happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One write of one item."""
+
+    id: str
+    plan_id: str
+    item_id: str
+    run_id: str
+    connection: str
+    record_id: str
+    lane: str
+    pre_image: Values  # just before the write
+    want: Values
+    version: str  # of the record just before the write
+    epoch: int
+    state: JournalState = JournalState.INTENT
+    attempt: int = 1
+    response: Mapping[str, Any] = field(default_factory=dict)
+    verified_value: Values = field(default_factory=dict)
+    position: int | None = None
+    created_at: str = ""
+    at: str = ""
+
+
+def idempotency_key(plan_id: str, item_id: str) -> str:
+    """The key of an item's write; the same for every attempt."""
+    return "W-" + hashlib.sha256(f"{plan_id}:{item_id}".encode()).hexdigest()[:24]
+
+
+def write_intents(conn: sa.Connection, rows: Sequence[JournalRow], *, at: str) -> tuple[JournalRow, ...]:
+    """Commit what is about to be sent, in the caller's transaction; a known item's row counts one attempt more.
+
+    A row that was verified before is never touched again: asking for it is a broken promise and raises.
+    """
+    before = _by_id(conn, [row.id for row in rows])
+    written, new = [], []
+    for row in rows:
+        known = before.get(row.id)
+        if known is None:
+            row = replace(row, state=JournalState.INTENT, created_at=at, at=at)
+            new.append(_columns(row))
+        elif known.state is JournalState.VERIFIED:
+            raise ValueError(f"journal row {row.id}: it is verified and cannot be sent again")
+        else:
+            row = replace(row, state=JournalState.INTENT, attempt=known.attempt + 1, created_at=known.created_at, at=at)
+            conn.execute(sa.update(journal).where(journal.c.id == row.id).values(**_columns(row)))
+        written.append(row)
+    if new:
+        conn.execute(sa.insert(journal), new)
+    return tuple(written)
+
+
+def settle(conn: sa.Connection, rows: Sequence[JournalRow], *, at: str) -> None:
+    """Store new states of in-doubt rows, in the caller's transaction; verified rows get their place in the order."""
+    position = next_number(conn, POSITION) if any(row.state is JournalState.VERIFIED for row in rows) else None
+    for row in rows:
+        values = {
+            "state": row.state,
+            "response": dict(row.response),
+            "verified_value": dict(row.verified_value),
+            "position": position if row.state is JournalState.VERIFIED else None,
+            "at": at,
+        }
+        expected = (journal.c.id == row.id) & journal.c.state.in_(IN_DOUBT)
+        if not conn.execute(sa.update(journal).where(expected).values(**values)).rowcount:
+            raise ValueError(f"journal row {row.id}: it was settled before")
+
+
+def in_doubt(conn: sa.Connection, connection: str) -> tuple[JournalRow, ...]:
+    """Rows of a connection whose fate only the CRM knows, in the order of their writing."""
+    query = sa.select(journal).where(journal.c.connection == connection, journal.c.state.in_(IN_DOUBT))
+    rows = conn.execute(query.order_by(journal.c.created_at, journal.c.id)).mappings()
+    return tuple(_journal_row(row) for row in rows)
+
+
+def of_plan(conn: sa.Connection, plan_id: str) -> tuple[JournalRow, ...]:
+    """All rows of a plan."""
+    query = sa.select(journal).where(journal.c.plan_id == plan_id).order_by(journal.c.created_at, journal.c.id)
+    return tuple(_journal_row(row) for row in conn.execute(query).mappings())
+
+
+def _by_id(conn: sa.Connection, ids: Sequence[str]) -> dict[str, JournalRow]:
+    found: dict[str, JournalRow] = {}
+    for start in range(0, len(ids), 500):
+        query = sa.select(journal).where(journal.c.id.in_(ids[start : start + 500]))
+        found.update({row["id"]: _journal_row(row) for row in conn.execute(query).mappings()})
+    return found
+
+
+def _journal_row(row: Mapping[Any, Any]) -> JournalRow:
+    return JournalRow(**{**row, "state": JournalState(row["state"])})
+
+
+def _columns(row: JournalRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in JournalRow.__dataclass_fields__}
+    for name in ("pre_image", "want", "response", "verified_value"):
+        values[name] = dict(values[name])
+    return values

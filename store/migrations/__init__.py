@@ -1,0 +1,1 @@
+"""Schema history. Alembic runs these files; `Database.migrate` is the way in."""
