@@ -1,0 +1,324 @@
+"""One logged-in Salesforce session: simple-salesforce with the safety that writing needs.
+
+Over the library: custom headers survive a token refresh, one refresh at a time and only one per request, timeouts on
+every call, retries where they are safe, usage and calls counted, errors as connector errors. The library's per-object
+and bulk helpers go around all of that, so they are not offered.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, cast
+from urllib.parse import urlsplit
+
+import requests
+from simple_salesforce.api import Salesforce
+
+from connectors.errors import ConnectorError, Fatal, Retriable
+from connectors.protocol import CallMeter
+from connectors.salesforce.responses import (
+    SYSTEM,
+    Reply,
+    failure,
+    login_failure,
+    transport_failure,
+    unreadable,
+)
+from connectors.salesforce.retry import RetryPolicy
+
+USER_AGENT = "platbook"
+_TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path, not a secret
+_LOGIN_TRIES = 3
+
+
+class Http(requests.Session):
+    """A requests session with a timeout on everything, no redirects, and no credentials from a netrc file."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        super().__init__()
+        self.timeout_s = timeout_s
+        self.identity_url = ""  # of the last login: ends in organisation id / user id
+        self.auth = _keep_headers  # requests would otherwise put netrc credentials over our Authorization header
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send with the default timeout where none is given."""
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = (min(self.timeout_s, 10.0), self.timeout_s)
+        kwargs["allow_redirects"] = False
+        response = super().send(request, **kwargs)
+        if response.status_code == 200 and urlsplit(request.url or "").path == _TOKEN_PATH:
+            self.identity_url = _identity_of(response)
+        return response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    method: str
+    path: str  # from /services on, with its query
+    route: str
+    is_write: bool
+    before_send: Callable[[], None] | None = None
+    check: Callable[[Any], None] | None = None  # looks at a success's body; what it raises counts as the answer
+    headers: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # json, params, data, timeout
+
+
+class Session(Salesforce):
+    """A session for one set of credentials. Safe to share between threads."""
+
+    def __init__(
+        self, *, http: Http, login: Mapping[str, str], api_version: str, policy: RetryPolicy, meter: CallMeter
+    ) -> None:
+        # All of ours first: the parent logs in inside its constructor.
+        self.meter = meter
+        self._http = http
+        self._policy = policy
+        self._login_policy = replace(policy, tries=min(policy.tries, _LOGIN_TRIES))
+        self._token_lock = threading.RLock()
+        self._count_lock = threading.Lock()
+        self._not_before_s = 0.0  # on the policy's clock; set by Retry-After, holds for every thread
+        self._refusal: Fatal | None = None
+        super().__init__(version=api_version, session=http, object_pairs_hook=dict, **cast("dict[str, Any]", login))
+        self._generate_headers()  # the parent ends by setting its own, with X-PrettyPrint
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse the library's `session.Account`, `.bulk` and `.bulk2`: they keep old tokens and loop on a 401."""
+        raise AttributeError(f"Session has no {name!r}; use call(), composite() or retrieve()")
+
+    @property
+    def user_id(self) -> str:
+        """Give the id of the user the session acts as; "" when the login did not say."""
+        return self._http.identity_url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def data_path(self) -> str:
+        """Give the path that versioned resources start with."""
+        return f"/services/data/v{self.sf_version}"
+
+    def call(
+        self,
+        method: str,
+        resource: str,
+        *,
+        route: str,
+        is_write: bool,
+        headers: Mapping[str, str] | None = None,
+        before_send: Callable[[], None] | None = None,
+        check: Callable[[Any], None] | None = None,
+        **options: Any,
+    ) -> Reply:
+        """Send one request and give its parsed answer; `options` are those of requests (json, params, timeout).
+
+        `resource` is relative to the versioned path, or absolute from /services on. `before_send` runs right before
+        every HTTP request this takes, repeated ones too; `check` sees the body of a success and raises a connector
+        error when it is none after all, which is then repeated or not like any other. Raises connector errors; LostAnswer when a write may have
+        happened.
+        """
+        path = resource if resource.startswith("/") else f"{self.data_path}/{resource}"
+        request = _Request(
+            method=method,
+            path=path,
+            route=route,
+            is_write=is_write,
+            before_send=before_send,
+            check=check,
+            headers=headers or {},
+            options=options,
+        )
+        response, body = self._exchange(request)
+        return Reply(status=response.status_code, body=body, headers=response.headers)
+
+    def composite(
+        self,
+        subrequests: list[dict[str, Any]],
+        *,
+        route: str,
+        is_write: bool,
+        headers: Mapping[str, str] | None = None,
+        before_send: Callable[[], None] | None = None,
+        check: Callable[[Any], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Send up to 25 subrequests as one call and give their results in the order sent.
+
+        Each stands alone (allOrNone false) and needs its own headers: subrequests inherit only Accept, Authorization
+        and Content-Type. Raises like `call`, and as for an unreadable answer when a result is missing.
+        """
+        body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": subrequests}
+        reply = self.call(
+            "POST",
+            "composite",
+            route=route,
+            is_write=is_write,
+            headers=headers,
+            before_send=before_send,
+            check=check,
+            json=body,
+        )
+        return _in_order(subrequests, reply.body, route=route, is_write=is_write)
+
+    def retrieve(self, native_object: str, record_ids: list[str], fields: list[str]) -> list[dict[str, Any] | None]:
+        """Read up to 2,000 records by id in one call; None stands for one that is gone or not visible."""
+        path = f"composite/sobjects/{native_object}"
+        body = {"ids": record_ids, "fields": fields}
+        reply = self.call("POST", path, route="retrieve", is_write=False, json=body)
+        if not isinstance(reply.body, list):
+            raise unreadable(route="retrieve", is_write=False)
+        return reply.body
+
+    def _call_salesforce(
+        self, method: str, url: str, name: str = "", retries: int = 0, max_retries: int = 3, **kwargs: Any
+    ) -> requests.Response:
+        """Carry the library's own calls (query, restful, limits) over our exchange; GET counts as a read."""
+        del retries, max_retries  # the policy and the single refresh take their place
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        headers = kwargs.pop("headers", None) or {}
+        is_write = method.upper() not in ("GET", "HEAD")
+        route = name or parts.path.rpartition("/")[2]
+        request = _Request(method=method, path=path, route=route, is_write=is_write, headers=headers, options=kwargs)
+        return self._exchange(request)[0]
+
+    def _exchange(self, request: _Request) -> tuple[requests.Response, Any]:
+        return self._policy.run(lambda: self._attempt(request), is_write=request.is_write, on_retry=self._count_retry)
+
+    def _attempt(self, request: _Request) -> tuple[requests.Response, Any]:
+        response, token = self._send(request)
+        if response.status_code == 401 and self._salesforce_login_partial is not None:
+            self._renew(token)
+            response, _ = self._send(request)
+        return response, self._judged(response, request)
+
+    def _send(self, request: _Request) -> tuple[requests.Response, str]:
+        """Send once with the whole set of headers; give the answer and the Authorization it was sent with."""
+        base = self.headers  # replaced as a whole by a refresh, so token and headers belong together
+        url = f"https://{self.sf_instance}{request.path}"
+        self._wait_out()
+        if request.before_send is not None:
+            request.before_send()
+        self._count(request)
+        try:
+            response = self.session.request(request.method, url, headers={**base, **request.headers}, **request.options)
+        except requests.RequestException as error:
+            raise transport_failure(error, route=request.route, is_write=request.is_write) from error
+        self._note_usage(response)
+        return response, base["Authorization"]
+
+    def _judged(self, response: requests.Response, request: _Request) -> Any:
+        """Give the parsed body of a success; raise for anything else."""
+        body, is_json = _parsed(response)
+        if response.status_code < 300 and is_json:
+            if request.check is not None:
+                request.check(body)
+            return body
+        if response.status_code < 300:
+            raise unreadable(route=request.route, is_write=request.is_write)
+        reply = Reply(status=response.status_code, body=body, headers=response.headers)
+        error = failure(reply, route=request.route, is_write=request.is_write)
+        self._hold_until(error)
+        raise error
+
+    def _renew(self, spent: str) -> None:
+        """Replace a token that was refused, unless another thread already has. A refused login is not tried again."""
+        with self._token_lock:
+            if self._refusal is not None:
+                raise Fatal(str(self._refusal), system=SYSTEM, code=self._refusal.code)
+            if self.headers["Authorization"] == spent:
+                self._refresh_session()
+
+    def _refresh_session(self) -> None:
+        self.session_id, self.sf_instance = self._login_policy.run(
+            self._log_in, is_write=False, on_retry=self._count_retry
+        )
+        self._generate_headers()
+
+    def _log_in(self) -> tuple[str, str]:
+        with self._count_lock:
+            self.meter.logins += 1
+        login = cast("Callable[[], tuple[str, str]]", self._salesforce_login_partial)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the library warns with the consumer key in the text
+                token, instance = login()
+        except Exception as error:  # noqa: BLE001 - the library lets AttributeError and key errors through
+            failed = login_failure(error)
+            self._refusal = failed if isinstance(failed, Fatal) else None
+            raise failed from None  # the chained error would hold what the token endpoint said
+        if not isinstance(token, str) or not token:
+            raise login_failure(TypeError())
+        return token, instance.rstrip("/")
+
+    def _generate_headers(self) -> None:
+        self.headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.session_id}",
+            "User-Agent": USER_AGENT,
+        }
+
+    def _wait_out(self) -> None:
+        """Wait until the last Retry-After has passed; raise Retriable when that is beyond our patience."""
+        left_s = self._not_before_s - self._policy.clock()
+        if left_s <= 0:
+            return
+        if left_s > self._policy.budget_s:
+            text = f"Salesforce asked to wait {left_s:.0f} s more; run again then"
+            raise Retriable(text, system=SYSTEM, code="RETRY_AFTER", retry_after_s=left_s)
+        self._policy.sleep(left_s)
+
+    def _hold_until(self, error: ConnectorError) -> None:
+        if error.retry_after_s:
+            with self._count_lock:
+                self._not_before_s = max(self._not_before_s, self._policy.clock() + error.retry_after_s)
+
+    def _count(self, request: _Request) -> None:
+        with self._count_lock:
+            if request.is_write:
+                self.meter.writes += 1
+            else:
+                self.meter.reads += 1
+            self.meter.by_route[request.route] = self.meter.by_route.get(request.route, 0) + 1
+
+    def _count_retry(self) -> None:
+        with self._count_lock:
+            self.meter.retries += 1
+
+    def _note_usage(self, response: requests.Response) -> None:
+        header = response.headers.get("Sforce-Limit-Info")
+        if header:
+            with self._count_lock:
+                self.api_usage = self.parse_api_usage(header)
+
+
+def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _identity_of(response: requests.Response) -> str:
+    try:
+        body = response.json()
+    except requests.exceptions.JSONDecodeError:
+        return ""
+    identity = body.get("id") if isinstance(body, dict) else None
+    return identity if isinstance(identity, str) else ""
+
+
+def _parsed(response: requests.Response) -> tuple[Any, bool]:
+    """Give the body and whether it was JSON; an empty body counts as JSON."""
+    if not response.content:
+        return None, True
+    try:
+        return json.loads(response.content), True
+    except ValueError:
+        return response.text, False
+
+
+def _in_order(subrequests: list[dict[str, Any]], body: object, *, route: str, is_write: bool) -> list[dict[str, Any]]:
+    results = body.get("compositeResponse") if isinstance(body, dict) else None
+    if not isinstance(results, list):
+        raise unreadable(route=route, is_write=is_write)
+    by_reference = {item.get("referenceId"): item for item in results if isinstance(item, dict)}
+    missing: dict[str, Any] = {"httpStatusCode": 500, "body": None, "httpHeaders": {}}
+    return [by_reference.get(item["referenceId"], missing) for item in subrequests]

@@ -1,0 +1,182 @@
+"""Reading Salesforce: the organisation, object descriptions, and pages of records with deletions and merges."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from connectors.errors import Fatal, Retriable
+from connectors.protocol import NativeField, Org, Page
+from connectors.salesforce import soql
+from connectors.salesforce.floors import PAGE_ROWS
+from connectors.salesforce.ids import to_18
+from connectors.salesforce.responses import SYSTEM, unreadable
+from connectors.salesforce.session import Session
+
+_MERGEABLE = frozenset({"Account", "Contact", "Lead"})
+_NEVER_DELETED = frozenset({"User", "Organization", "UserRole", "Profile"})
+_QUERY_OPTIONS = {"Sforce-Query-Options": f"batchSize={PAGE_ROWS}"}
+
+
+class SalesforceSource:
+    """Reads one Salesforce organisation (connectors.protocol.Source). Read-only."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.meter = session.meter
+        self._described: dict[str, frozenset[str]] = {}  # object -> its field names in lower case
+        self._described_lock = threading.Lock()
+
+    def org(self) -> Org:
+        """Give the organisation and the user behind the credentials. One call."""
+        query = soql.select("Organization", ("Id", "Name", "IsSandbox"), limit=1)
+        records = self._first_page(query, resource="query", route="organization").get("records") or []
+        if not records:
+            raise Fatal(
+                "Salesforce: the Organization record is not visible; give the integration user 'View Setup'",
+                system=SYSTEM,
+            )
+        record = records[0]
+        return Org(
+            org_id=to_18(record["Id"]),
+            name=record.get("Name") or "",
+            api_version=str(self.session.sf_version),
+            user_id=self.session.user_id,
+            is_sandbox=record.get("IsSandbox"),
+        )
+
+    def describe(self, native_object: str) -> tuple[NativeField, ...]:
+        """Give the object's fields in the order of the CRM. One call."""
+        path = f"sobjects/{soql.identifier(native_object)}/describe"
+        body = self.session.call("GET", path, route="describe", is_write=False).body
+        if not isinstance(body, dict) or not isinstance(body.get("fields"), list):
+            raise unreadable(route="describe", is_write=False)
+        fields = tuple(_native_field(item) for item in body["fields"])
+        with self._described_lock:
+            self._described[native_object] = frozenset(item.name.lower() for item in fields)
+        return fields
+
+    def pull(self, native_object: str, fields: Sequence[str], *, since: str | None = None) -> Iterator[Page]:
+        """Give pages of records, deleted and merged ones too, in no particular order.
+
+        Every record has the fields asked for (a path such as LastModifiedBy.Name is one key), Id and the stamp, and
+        IsDeleted and MasterRecordId where the object has them. Raises Retriable when the pages do not add up to what
+        the first one announced: a short pull must not look like deletions.
+        """
+        stamp = stamp_field(native_object)
+        names = tuple(dict.fromkeys(("Id", *fields, stamp, *_deletion_fields(native_object))))
+        self._check_described(native_object, names)
+        where = soql.at_or_after(stamp, since) if since else ""
+        query = soql.select(native_object, names, where=where)
+        paths = tuple(name for name in names if "." in name)
+        body = self._first_page(query, resource="queryAll", route="query")
+        yield from self._pages(native_object, body, paths)
+
+    def latest_covered(self, native_object: str, start: str, end: str) -> str:
+        """Give the instant up to which changes are complete: held back while a long transaction still runs.
+
+        `start` and `end` are ISO instants at most 30 days apart; the answer is Salesforce's own text. One call.
+        """
+        path = f"sobjects/{soql.identifier(native_object)}/updated/"
+        params = {"start": soql.instant(start), "end": soql.instant(end)}
+        body = self.session.call("GET", path, route="updated", is_write=False, params=params).body
+        if not isinstance(body, dict) or not isinstance(body.get("latestDateCovered"), str):
+            raise unreadable(route="updated", is_write=False)
+        return str(body["latestDateCovered"])
+
+    def _pages(self, native_object: str, body: dict[str, Any], paths: tuple[str, ...]) -> Iterator[Page]:
+        announced = body.get("totalSize")
+        delivered = 0
+        seen: set[str] = set()
+        while True:
+            records = body.get("records") or []
+            delivered += len(records)
+            complete = bool(body.get("done"))
+            if complete and isinstance(announced, int) and delivered != announced:
+                raise _incomplete(native_object, f"{delivered} records came of {announced} announced")
+            yield Page(records=tuple(_flat(record, paths) for record in records), complete=complete)
+            if complete:
+                return
+            cursor = _next_cursor(body)
+            if not cursor or cursor in seen:
+                what = "its cursor came back to a page already read" if cursor else "a page has no successor"
+                raise _incomplete(native_object, what)
+            seen.add(cursor)
+            body = self._page("GET", cursor, route="query_more")
+
+    def _first_page(self, query: str, *, resource: str, route: str) -> dict[str, Any]:
+        return self._page("GET", resource, route=route, params={"q": query})
+
+    def _page(self, method: str, resource: str, *, route: str, **options: Any) -> dict[str, Any]:
+        reply = self.session.call(method, resource, route=route, is_write=False, headers=_QUERY_OPTIONS, **options)
+        if not isinstance(reply.body, dict) or "records" not in reply.body:
+            raise unreadable(route=route, is_write=False)
+        return reply.body
+
+    def _check_described(self, native_object: str, names: tuple[str, ...]) -> None:
+        """Refuse a field that an earlier describe of this object did not show, before it costs a call."""
+        known = self._described.get(native_object)
+        if known is None:
+            return
+        missing = [name for name in names if "." not in name and name.lower() not in known]
+        if missing:
+            raise Fatal(
+                f"Salesforce {native_object}: no field {', '.join(missing)}, or the integration user may not read it. "
+                "Correct mappings/salesforce.yaml or grant field-level security",
+                system=SYSTEM,
+                code="INVALID_FIELD",
+            )
+
+
+def stamp_field(native_object: str) -> str:
+    """Give the field that moves with every change; history rows are never changed, only created."""
+    return "CreatedDate" if native_object.endswith("History") else "SystemModstamp"
+
+
+def _deletion_fields(native_object: str) -> tuple[str, ...]:
+    if native_object in _NEVER_DELETED:
+        return ()
+    return ("IsDeleted", "MasterRecordId") if native_object in _MERGEABLE else ("IsDeleted",)
+
+
+def _next_cursor(body: Mapping[str, Any]) -> str:
+    """Give the opaque path of the next page, without a host: the session decides where requests go."""
+    url = body.get("nextRecordsUrl")
+    return urlsplit(url).path if isinstance(url, str) else ""
+
+
+def _flat(record: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
+    """Give the record without type decoration, with each parent's field under its whole path."""
+    values = {path: _follow(record, path) for path in paths}
+    parents = {path.partition(".")[0] for path in paths}
+    plain = {name: value for name, value in record.items() if name != "attributes" and name not in parents}
+    return {**plain, **values}
+
+
+def _follow(record: Mapping[str, Any], path: str) -> Any:
+    value: Any = record
+    for name in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _native_field(item: Mapping[str, Any]) -> NativeField:
+    active = [entry["value"] for entry in item.get("picklistValues") or () if entry.get("active")]
+    return NativeField(
+        name=item["name"],
+        type=item["type"],
+        label=item.get("label") or "",
+        updateable=bool(item.get("updateable")),
+        picklist=tuple(active) if item.get("restrictedPicklist") else (),  # others take any text
+        scale=item.get("scale"),
+        length=item.get("length") or None,
+    )
+
+
+def _incomplete(native_object: str, what: str) -> Retriable:
+    text = f"Salesforce {native_object}: the pull is not whole: {what}. Nothing of it may be used; pull again"
+    return Retriable(text, system=SYSTEM, code="INCOMPLETE_PULL")

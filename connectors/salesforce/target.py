@@ -1,0 +1,364 @@
+"""Writing Salesforce accounts, and reading them just before and just after: one verdict per record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from connectors.errors import ConnectorError, Fatal, Rejected, Retriable, Stale
+from connectors.protocol import Current, Lane, Verdict, Write, WriteResult
+from connectors.salesforce import soql
+from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS, TEAM_IDS
+from connectors.salesforce.ids import to_18
+from connectors.salesforce.responses import (
+    Outcome,
+    Reply,
+    collection_outcomes,
+    failure,
+    row_outcome,
+    unreadable,
+)
+from connectors.salesforce.retry import LostAnswer
+from connectors.salesforce.session import USER_AGENT, Session
+
+T = TypeVar("T")
+
+_NO_ASSIGNMENT_RULES = {"Sforce-Auto-Assign": "FALSE"}  # the default is TRUE, for accounts too
+_PLAIN = {"Accept-Encoding": "identity"}  # a compressed answer carries another ETag
+_STAMP = "SystemModstamp"
+_NOT_VISIBLE = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"})
+_ETAG = re.compile(r'(?:W/)?"[!#-~]+"|[!#-)+-~][!#-~]*', re.ASCII)  # quoted or bare; never the wildcard *
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT")
+_NOT_STAMP = re.compile(r"[^A-Za-z0-9._/-]+")
+_LOST_IN_A_ROW = 2  # after so many lost answers the rest is not sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One record on the wire; several writes to it travel as one."""
+
+    record_id: str  # 18 characters
+    fields: Mapping[str, Any]
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sending:
+    """What travels with every write request of one call."""
+
+    headers: Mapping[str, str]
+    before_send: Callable[[], None]
+
+
+class SalesforceTarget:
+    """Writes one Salesforce organisation (connectors.protocol.Target)."""
+
+    def __init__(
+        self, session: Session, *, native_object: str = "Account", conditional_in_composite: bool = True
+    ) -> None:
+        """Set `conditional_in_composite` False where If-Match is not honoured inside composite: one row a call then."""
+        self.session = session
+        self.meter = session.meter
+        self.conditional_in_composite = conditional_in_composite
+        self._object = soql.identifier(native_object)
+        self._etags_in_composite = True  # until an answer shows otherwise
+
+    def read(self, record_ids: Sequence[str], fields: Sequence[str], *, versions: bool) -> Mapping[str, Current | None]:
+        """Give the current state by record id as asked; None = deleted or not visible. Read-only.
+
+        Plain field names only. The version is the ETag with `versions` (25 ids a call), else SystemModstamp
+        (2,000 ids a call).
+        """
+        names = list(dict.fromkeys(("Id", *(soql.identifier(name) for name in fields), _STAMP)))
+        wanted = list(dict.fromkeys(to_18(record_id) for record_id in record_ids))
+        found: dict[str, Current] = {}
+        size, read = (CONDITIONAL_ROWS, self._read_versions) if versions else (RETRIEVE_ROWS, self._retrieve)
+        for chunk in _chunks(wanted, size):
+            found |= read(chunk, names)
+        return {record_id: found.get(to_18(record_id)) for record_id in record_ids}
+
+    def write(
+        self, writes: Sequence[Write], *, lane: Lane, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Send the writes in the order given; one result per write, in that order. None clears a field.
+
+        Nothing is ever sent twice after a lost answer: those rows come back UNKNOWN, and after two lost answers in a
+        row the rest comes back RETRIABLE, unsent. Once something has been answered, an error that stops the run turns
+        the rest RETRIABLE with its code instead of hiding what was written; before that it is raised.
+        Raises ValueError for a write that may not be sent: no usable version on the conditional lane, two values for
+        one field of a record, or the association lane.
+        """
+        rows = _merged(writes, needs_version=lane is Lane.CONDITIONAL)
+        size, send = self._lane(lane)
+        sending = _Sending(headers=_stamped(stamp), before_send=before_send)
+        outcomes = _send_all(list(_chunks(rows, size)), lambda chunk: send(chunk, sending))
+        return tuple(_result(write, outcomes[to_18(write.record_id)]) for write in writes)
+
+    def team_sizes(self, record_ids: Sequence[str]) -> Mapping[str, int]:
+        """Give the number of account-team members by id as asked; an account without a team is absent. Read-only.
+
+        Empty where the organisation has no account teams.
+        """
+        sizes: dict[str, int] = {}
+        for chunk in _chunks(list(dict.fromkeys(map(to_18, record_ids))), TEAM_IDS):
+            try:
+                members = self._team_members(chunk)
+            except Fatal as error:
+                if error.code == "INVALID_TYPE":
+                    return {}
+                raise
+            for account_id in members:
+                sizes[account_id] = sizes.get(account_id, 0) + 1
+        return {record_id: sizes[to_18(record_id)] for record_id in record_ids if to_18(record_id) in sizes}
+
+    def _lane(self, lane: Lane) -> tuple[int, Callable[[list[_Row], _Sending], dict[str, Outcome]]]:
+        if lane is Lane.BATCH:
+            return BATCH_ROWS, self._send_collections
+        if lane is Lane.CONDITIONAL and self.conditional_in_composite:
+            return CONDITIONAL_ROWS, self._send_conditional
+        if lane is Lane.CONDITIONAL:
+            return 1, self._send_single
+        raise ValueError(f"lane {lane} is not Salesforce's; use conditional or batch")
+
+    # reading
+
+    def _retrieve(self, record_ids: list[str], names: list[str]) -> dict[str, Current]:
+        records = self.session.retrieve(self._object, record_ids, names)
+        if len(records) != len(record_ids):
+            raise unreadable(route="retrieve", is_write=False)
+        return {
+            to_18(record["Id"]): _current(record, names, version=record.get(_STAMP) or "")
+            for record in records
+            if record
+        }
+
+    def _read_versions(self, record_ids: list[str], names: list[str]) -> dict[str, Current]:
+        if self._etags_in_composite:
+            found = self._read_by_composite(record_ids, names)
+            if not found or all(current.version for current in found.values()):
+                return found
+            self._etags_in_composite = False
+        return self._read_one_by_one(record_ids, names)
+
+    def _read_by_composite(self, record_ids: list[str], names: list[str]) -> dict[str, Current]:
+        query = f"?fields={','.join(names)}"
+        requests = [
+            {"method": "GET", "referenceId": f"r{n}", "url": f"{self._row_path(record_id)}{query}"}
+            for n, record_id in enumerate(record_ids)
+        ]
+        found: dict[str, Current] = {}
+        for item, record_id in zip(self._composite_read(requests), record_ids, strict=True):
+            reply = Reply(status=item["httpStatusCode"], body=item.get("body"), headers=item.get("httpHeaders") or {})
+            current = self._row(reply, names)
+            if current is not None:
+                found[record_id] = current
+        return found
+
+    def _composite_read(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return self.session.composite(requests, route="composite_read", is_write=False, check=_no_passing_failure)
+
+    def _read_one_by_one(self, record_ids: list[str], names: list[str]) -> dict[str, Current]:
+        found: dict[str, Current] = {}
+        for record_id in record_ids:
+            try:
+                reply = self.session.call(
+                    "GET",
+                    self._row_path(record_id),
+                    route="row_read",
+                    is_write=False,
+                    headers=_PLAIN,
+                    params={"fields": ",".join(names)},
+                )
+            except Rejected as error:
+                if error.code not in _NOT_VISIBLE:
+                    raise
+                continue
+            found[record_id] = _current(reply.body, names, version=_etag(reply.headers))
+        return found
+
+    def _row(self, reply: Reply, names: list[str]) -> Current | None:
+        if reply.status < 300 and isinstance(reply.body, dict):
+            return _current(reply.body, names, version=_etag(reply.headers))
+        error = failure(reply, route="row_read", is_write=False)
+        if error.code in _NOT_VISIBLE:
+            return None
+        raise error
+
+    def _team_members(self, account_ids: list[str]) -> list[str]:
+        query = soql.select("AccountTeamMember", ("Id", "AccountId"), where=soql.id_in("AccountId", account_ids))
+        members: list[str] = []
+        resource, params = "query", {"q": query}
+        while True:
+            body = self.session.call("GET", resource, route="team_query", is_write=False, params=params).body
+            if not isinstance(body, dict) or not (body.get("done") or body.get("nextRecordsUrl")):
+                raise unreadable(route="team_query", is_write=False)
+            members += [to_18(record["AccountId"]) for record in body.get("records") or []]
+            if body.get("done"):
+                return members
+            resource, params = body["nextRecordsUrl"], {}
+
+    # writing
+
+    def _send_conditional(self, rows: list[_Row], sending: _Sending) -> dict[str, Outcome]:
+        parts = [
+            {
+                "method": "PATCH",
+                "referenceId": f"r{n}",
+                "url": self._row_path(row.record_id),
+                "httpHeaders": {"If-Match": row.version, **_NO_ASSIGNMENT_RULES},
+                "body": dict(row.fields),
+            }
+            for n, row in enumerate(rows)
+        ]
+        answered = self._composite_write(parts, sending, route="composite_conditional")
+        return {
+            row.record_id: row_outcome(
+                item["httpStatusCode"], item.get("body"), version=_etag(item.get("httpHeaders") or {})
+            )
+            for row, item in zip(rows, answered, strict=True)
+        }
+
+    def _send_single(self, rows: list[_Row], sending: _Sending) -> dict[str, Outcome]:
+        (row,) = rows
+        reply = self.session.call(
+            "PATCH",
+            self._row_path(row.record_id),
+            route="row_conditional",
+            is_write=True,
+            headers={**sending.headers, **_PLAIN, "If-Match": row.version},
+            before_send=sending.before_send,
+            json=dict(row.fields),
+        )
+        return {row.record_id: Outcome(verdict=Verdict.OK, version=_etag(reply.headers))}
+
+    def _send_collections(self, rows: list[_Row], sending: _Sending) -> dict[str, Outcome]:
+        collections = list(_chunks(rows, COLLECTION_ROWS))
+        parts = [
+            {
+                "method": "PATCH",
+                "referenceId": f"c{n}",
+                "url": f"{self.session.data_path}/composite/sobjects",
+                "httpHeaders": dict(_NO_ASSIGNMENT_RULES),
+                "body": {"allOrNone": False, "records": [self._record(row) for row in collection]},
+            }
+            for n, collection in enumerate(collections)
+        ]
+        outcomes: dict[str, Outcome] = {}
+        answered = self._composite_write(parts, sending, route="composite_batch")
+        for collection, item in zip(collections, answered, strict=True):
+            ids = [row.record_id for row in collection]
+            outcomes |= zip(ids, collection_outcomes(ids, item["httpStatusCode"], item.get("body")), strict=True)
+        return outcomes
+
+    def _composite_write(self, parts: list[dict[str, Any]], sending: _Sending, *, route: str) -> list[dict[str, Any]]:
+        return self.session.composite(
+            parts, route=route, is_write=True, headers=sending.headers, before_send=sending.before_send
+        )
+
+    def _record(self, row: _Row) -> dict[str, Any]:
+        return {"attributes": {"type": self._object}, "id": row.record_id, **row.fields}
+
+    def _row_path(self, record_id: str) -> str:
+        return f"{self.session.data_path}/sobjects/{self._object}/{record_id}"
+
+
+def _send_all(chunks: list[list[_Row]], send: Callable[[list[_Row]], dict[str, Outcome]]) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    lost = 0
+    for place, chunk in enumerate(chunks):
+        try:
+            outcomes |= send(chunk)
+            lost = 0
+        except LostAnswer as error:
+            outcomes |= _all(chunk, Verdict.UNKNOWN, error)
+            lost += 1
+            if lost == _LOST_IN_A_ROW:
+                return outcomes | _unsent(chunks[place + 1 :], error)
+        except (Rejected, Stale) as error:
+            outcomes |= _all(chunk, Verdict.STALE if isinstance(error, Stale) else Verdict.REJECTED, error)
+        except (Fatal, Retriable) as error:
+            if not outcomes:
+                raise
+            return outcomes | _unsent(chunks[place:], error)
+    return outcomes
+
+
+def _unsent(chunks: list[list[_Row]], error: ConnectorError) -> dict[str, Outcome]:
+    return {
+        record_id: outcome for chunk in chunks for record_id, outcome in _all(chunk, Verdict.RETRIABLE, error).items()
+    }
+
+
+def _all(rows: list[_Row], verdict: Verdict, error: ConnectorError) -> dict[str, Outcome]:
+    outcome = Outcome(verdict=verdict, code=error.code, message=str(error))
+    return {row.record_id: outcome for row in rows}
+
+
+def _merged(writes: Sequence[Write], *, needs_version: bool) -> list[_Row]:
+    """Give one row per record, in the order of their first mention."""
+    rows: dict[str, _Row] = {}
+    for write in writes:
+        record_id = to_18(write.record_id)
+        fields = {soql.identifier(name): value for name, value in write.fields.items()}
+        if needs_version and not _is_etag(write.version):
+            raise ValueError(f"write of {record_id} has no ETag; read it with versions=True before a conditional write")
+        row = rows.get(record_id)
+        if row is None:
+            rows[record_id] = _Row(record_id=record_id, fields=fields, version=write.version)
+            continue
+        clash = sorted(name for name in fields.keys() & row.fields.keys() if fields[name] != row.fields[name])
+        if clash or row.version != write.version:
+            raise ValueError(f"two writes of {record_id} differ in {', '.join(clash) or 'version'}; send one of them")
+        rows[record_id] = replace(row, fields={**row.fields, **fields})
+    return list(rows.values())
+
+
+def _is_etag(version: str) -> bool:
+    return bool(_ETAG.fullmatch(version)) and not _INSTANT.match(version)
+
+
+def _stamped(stamp: str) -> dict[str, str]:
+    """Give the headers that tell the CRM's logs which run wrote, and at which lease epoch."""
+    name = f"{USER_AGENT}/{_NOT_STAMP.sub('-', stamp.removeprefix(f'{USER_AGENT}/'))}"
+    return {"Sforce-Call-Options": f"client={name}", "User-Agent": name, **_NO_ASSIGNMENT_RULES}
+
+
+def _result(write: Write, outcome: Outcome) -> WriteResult:
+    return WriteResult(
+        key=write.key,
+        record_id=write.record_id,
+        verdict=outcome.verdict,
+        code=outcome.code,
+        message=outcome.message,
+        version=outcome.version,
+    )
+
+
+def _current(record: Mapping[str, Any], names: list[str], *, version: str) -> Current:
+    fields = {name: record.get(name) for name in names}
+    return Current(record_id=to_18(record["Id"]), fields=fields, version=version)
+
+
+def _no_passing_failure(body: object) -> None:
+    """Raise Retriable when a part of a composite read failed for a reason that passes: the call is then repeated."""
+    parts = body.get("compositeResponse") if isinstance(body, dict) else None
+    for item in parts if isinstance(parts, list) else ():
+        if item["httpStatusCode"] >= 300:
+            reply = Reply(status=item["httpStatusCode"], body=item.get("body"))
+            error = failure(reply, route="composite_read", is_write=False)
+            if isinstance(error, Retriable):
+                raise error
+
+
+def _etag(headers: Mapping[str, str]) -> str:
+    """Give the ETag; inside composite the header names come in any case."""
+    return next((value for name, value in headers.items() if name.lower() == "etag"), "")
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
