@@ -12,7 +12,7 @@ true once k are true, false once fewer than k can still be true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -112,7 +112,7 @@ def check(
     return tuple(_Checker(predicates, facts).faults(node, (), 0))
 
 
-def near(word: object, known: Iterator[str] | tuple[str, ...] | frozenset[str] | list[str]) -> str:
+def near(word: object, known: Iterable[str]) -> str:
     """The known word that was probably meant, or empty."""
     matches = get_close_matches(str(word), sorted(known), n=1, cutoff=0.6)
     return matches[0] if matches else ""

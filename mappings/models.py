@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -93,14 +92,6 @@ def _inner(annotation: Any, part: str | int) -> Any:
     if get_origin(annotation) is tuple:
         return get_args(annotation)[0]
     return None
-
-
-def literals(annotation: Any) -> Iterator[str]:
-    """The words a Literal allows, however deep it is wrapped."""
-    if get_origin(annotation) is Literal:
-        yield from (str(arg) for arg in get_args(annotation))
-    for inner in get_args(annotation):
-        yield from literals(inner)
 
 
 def _dotted(path: Path) -> str:
