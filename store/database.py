@@ -130,7 +130,9 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ProgrammingError) as exc:
+        except (sa.exc.IntegrityError, sa.exc.DataError):
+            raise  # what was to be written is wrong, not the database
+        except sa.exc.DBAPIError as exc:
             fact, remedy = self._diagnosis(str(exc.orig))
             raise StoreError(self.subject, fact, remedy) from exc
 
@@ -170,8 +172,12 @@ class Database:
                 check_same_thread=False,
                 isolation_level=None,  # the driver must not begin transactions by itself
             )
-            for pragma in ("foreign_keys=ON", "synchronous=FULL", "journal_mode=WAL"):
-                raw.execute(f"PRAGMA {pragma}").close()
+            try:
+                for pragma in ("foreign_keys=ON", "synchronous=FULL", "journal_mode=WAL"):
+                    raw.execute(f"PRAGMA {pragma}").close()
+            except sqlite3.Error:
+                raw.close()
+                raise
             return raw
 
         engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.QueuePool)
@@ -184,8 +190,8 @@ def insert_missing(conn: sa.Connection, table: sa.Table, rows: Sequence[Mapping[
     if not rows:
         return 0
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    return sum(conn.execute(statement, dict(row)).rowcount for row in rows)
+    statement = dialect.insert(table).on_conflict_do_nothing().returning(sa.literal(1))
+    return sum(conn.execute(statement, dict(row)).first() is not None for row in rows)
 
 
 @cache
