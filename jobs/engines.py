@@ -69,6 +69,10 @@ class PolarsEngine:
         columns = {name: [row.get(name) for row in rows] for name in dtypes}
         return nw.from_native(pl.DataFrame(columns, schema=dtypes).lazy())
 
+    def from_arrow(self, table: pa.Table) -> Frame:
+        """A frame over an Arrow table, column types as they are."""
+        return nw.from_native(pl.DataFrame(pl.from_arrow(table)).lazy())
+
     def materialize(self, frame: Frame) -> Frame:
         """The same rows, computed once."""
         collected: pl.DataFrame = frame.collect("polars").to_native()

@@ -27,6 +27,10 @@ class Engine(Protocol):
         """A small frame from plain rows; missing keys become null. Column order is the schema's."""
         ...
 
+    def from_arrow(self, table: pa.Table) -> Frame:
+        """A frame over an Arrow table, column types as they are."""
+        ...
+
     def materialize(self, frame: Frame) -> Frame:
         """The same rows, computed once; cuts the lineage of loops."""
         ...
