@@ -15,6 +15,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sync.engine import Engine, Frame
 
@@ -72,6 +73,10 @@ class PolarsEngine:
     def from_arrow(self, table: pa.Table) -> Frame:
         """A frame over an Arrow table, column types as they are."""
         return nw.from_native(pl.DataFrame(pl.from_arrow(table)).lazy())
+
+    def to_arrow(self, frame: Frame) -> pa.Table:
+        """The rows as an Arrow table, in the order of the frame."""
+        return frame.collect("polars").to_native().to_arrow()
 
     def materialize(self, frame: Frame) -> Frame:
         """The same rows, computed once."""
@@ -135,12 +140,16 @@ class SparkEngine:
 
     def from_arrow(self, table: pa.Table) -> Frame:
         """A frame from an Arrow table, by way of a Parquet file."""
-        import pyarrow.parquet as pq
-
         path = self._next_path()
         path.mkdir()
         pq.write_table(table, path / "part-0.parquet")
         return self._lazy(self.session.read.parquet(str(path)))
+
+    def to_arrow(self, frame: Frame) -> pa.Table:
+        """The rows as an Arrow table, by way of a Parquet file."""
+        path = self._next_path()
+        frame.to_native().write.parquet(str(path))
+        return pq.read_table(path)
 
     def materialize(self, frame: Frame) -> Frame:
         """The same rows, computed once."""

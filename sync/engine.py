@@ -31,6 +31,10 @@ class Engine(Protocol):
         """A frame over an Arrow table, column types as they are."""
         ...
 
+    def to_arrow(self, frame: Frame) -> pa.Table:
+        """The rows as an Arrow table, in the order of the frame."""
+        ...
+
     def materialize(self, frame: Frame) -> Frame:
         """The same rows, computed once; cuts the lineage of loops."""
         ...
