@@ -161,6 +161,18 @@ def _check_key(document: Document, layout: FeedLayout) -> Iterator[MappingProble
             yield document.problem(("key", index), fact, near(name, layout.fields))
         elif not column.required:
             yield document.problem(("fields", name), f"key field {name!r} must say `required: true`")
+    for index, name in enumerate(layout.key_may_be_blank):
+        if name not in layout.key or name == "firm_id":
+            fact = (
+                f"{name!r} is not a key field that could be blank; expected one of {', '.join(layout.key)} but firm_id"
+            )
+            yield document.problem(("key_may_be_blank", index), fact)
+    for group, names in enumerate(layout.sums_to_100):
+        for index, name in enumerate(names):
+            if name not in layout.fields or layout.fields[name].format != "percent":
+                shares = [n for n, column in layout.fields.items() if column.format == "percent"]
+                fact = f"{name!r} is not a percent field of this layout; expected {', '.join(shares) or 'none'}"
+                yield document.problem(("sums_to_100", group, index), fact, near(name, shares))
     if "firm_id" not in layout.fields:
         yield document.problem(("fields",), "field 'firm_id' is missing: rows could not be linked to an account")
 

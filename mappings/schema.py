@@ -68,4 +68,6 @@ class FeedLayout(Strict):
     delimiter: str = ","
     fields: dict[str, ColumnMap]
     ignore: tuple[str, ...] = ()  # known columns that are not used
+    key_may_be_blank: tuple[str, ...] = ()  # key fields whose cell may be empty, such as an open date
+    sums_to_100: tuple[tuple[str, ...], ...] = ()  # percent fields that make up a whole
     former_name_pattern: str = ""  # regular expression with one group, applied to the name
