@@ -98,9 +98,12 @@ class Settings:
     short_pages: bool = False  # pages come shorter than asked for
     conditional_in_composite: bool = True  # If-Match works inside composite; False = it is silently ignored there
     assignment_rule: bool = True  # an active rule re-assigns what is written without Sforce-Auto-Assign: FALSE
-    assignment_rule_user: str = ""  # who gets it; "" = the first active user by id
+    assignment_rule_user: str = ""  # who gets it; "" = the first active user by id, the integration's own left out
+    assignment_objects: tuple[str, ...] = ("Account", "Opportunity")  # what the rule looks at
     keep_account_team: bool = False  # False = an owner change by REST deletes the account's team
     restrict_picklists: bool = True
+    picklists: dict[str, tuple[str, ...]] = field(default_factory=dict)  # Account field -> its closed list of values
+    custom_fields: dict[str, str] = field(default_factory=dict)  # further Account fields -> describe type
     allow_inactive_owner: bool = False  # the permission "update records with inactive owners"
     trigger_rewrite: dict[str, Any] = field(default_factory=dict)  # Account field -> value a flow sets after API writes
     late_commit_s: float = 0.0  # a written row becomes visible so long after its stamp
@@ -136,11 +139,13 @@ class World:
         self.hubspot_tokens: set[str] = {"sandbox"}
         self.jwt_public_key = ""  # PEM; "" = signatures of JWT logins are not checked
         self.salesforce_tokens: dict[str, int] = {}  # access token -> calls made
+        self.salesforce_calls = 0  # API calls counted against the daily limit
         self.integration_user = make_id(PREFIXES["User"], 1)
         self.organization_id = make_id(PREFIXES["Organization"], 1)
         self._counters: dict[str, int] = {}
         self._hooks: dict[str, list[Hook]] = {event: [] for event in EVENTS}
         self._hidden: dict[tuple[str, str, str], tuple[datetime, Record | None]] = {}
+        self._versions: dict[tuple[str, str, str], int] = {}
         self._undo: list[tuple[tuple[str, str], str, Record | None]] | None = None
         self._change_seq = 0
         self._request_seq = 0
@@ -175,6 +180,17 @@ class World:
                 return [table[key] for key in sorted(table)]
             seen = {**table, **held}
             return [record for key in sorted(seen) if (record := seen[key]) is not None]
+
+    def version(self, system: str, object: str, record_id: str) -> int:
+        """How often a record was written; tells two states of one second apart."""
+        return self._versions.get((system, object, _key(system, record_id)), 0)
+
+    def pending_since(self, system: str, object: str) -> datetime | None:
+        """The stamp of the oldest write readers do not see yet; None when they see everything."""
+        with self.lock:
+            delay, moment = timedelta(seconds=self.settings.late_commit_s), self.now()
+            found = [at for key, (at, _) in self._hidden.items() if key[:2] == (system, object) and at > moment]
+            return min(found) - delay if found else None
 
     # -- writing
 
@@ -310,8 +326,8 @@ class World:
     def on(self, event: str, hook: Callable[[dict[str, Any]], None]) -> None:
         """Call `hook` with {"system", "object", "ids", "fields"} at an event. It may edit the world, not use HTTP.
 
-        Events: before_write (validated, not yet written), after_write (written, not yet answered), after_read (the
-        answer is made up, not yet sent).
+        Events: before_write (a row write arrived, nothing is checked yet), after_write (written, not yet answered),
+        after_read (the answer is made up, not yet sent).
         """
         if event not in self._hooks:
             raise ValueError(f"event {event!r} is unknown to the sandbox; it is one of {', '.join(EVENTS)}")
@@ -379,14 +395,16 @@ class World:
         }
 
     def _remember(self, system: str, object_name: str, record_id: str) -> None:
-        """Keep the version before a write: for rollback, and for readers while the commit is late."""
+        """Keep the record as it was before a write: for rollback, and for readers while the commit is late."""
+        key = (system, object_name, record_id)
+        self._versions[key] = self._versions.get(key, 0) + 1
         before = self.table(system, object_name).get(record_id)
         copy = None if before is None else dict(before)
         if self._undo is not None:
             self._undo.append(((system, object_name), record_id, copy))
         if self.settings.late_commit_s > 0:
             visible_at = self.now() + timedelta(seconds=self.settings.late_commit_s)
-            self._hidden[(system, object_name, record_id)] = (visible_at, copy)
+            self._hidden[key] = (visible_at, copy)
 
     def _note(
         self,

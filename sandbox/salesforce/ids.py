@@ -12,6 +12,7 @@ PREFIXES = {
     "Opportunity": "006",
     "AccountTeamMember": "01M",
     "AccountHistory": "017",
+    "Contact": "003",
 }
 """First three characters of an id by object."""
 

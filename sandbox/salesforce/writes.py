@@ -1,0 +1,126 @@
+"""Row writes: what the API does to a record, and what the org's own automation does behind it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.faults import Verb
+from sandbox.salesforce.calls import Call
+from sandbox.salesforce.errors import ApiError, deleted, malformed_id, not_found
+from sandbox.salesforce.ids import id18, is_id
+from sandbox.salesforce.schema import Schema
+from sandbox.salesforce.validate import checked, require, resolved
+from sandbox.world import Change, Record, World
+
+
+class Writer:
+    """Creates, updates and deletes rows of one world on behalf of a call."""
+
+    def __init__(self, world: World, schema: Schema) -> None:
+        self._world = world
+        self._schema = schema
+        self._attempts: Counter[str] = Counter()
+
+    def existing(self, object_name: str, record_id: str) -> Record:
+        """The committed record. ApiError when the id is malformed, unknown, or its record deleted."""
+        if not is_id(record_id):
+            raise malformed_id(f"{object_name} ID", record_id, "Id")
+        record = self._world.table("salesforce", object_name).get(id18(record_id))
+        if record is None:
+            raise not_found()
+        if record["IsDeleted"]:
+            raise deleted()
+        return record
+
+    def update(self, call: Call, object_name: str, record_id: str, given: Mapping[str, Any]) -> Record:
+        """Write the given fields and give the record as it stands afterwards."""
+        values = resolved(self._schema, object_name, given)
+        record = self.existing(object_name, record_id)
+        fields = checked(self._world, object_name, record, values)
+        require(self._schema, object_name, fields, creating=False)
+        self._meet_locks(call, record["Id"])
+        changes = self._set(call, object_name, record["Id"], fields, source="API")
+        self._automation(call, object_name, record["Id"], changes)
+        self._world.emit("after_write", "salesforce", object_name, [record["Id"]], fields)
+        return record
+
+    def create(self, call: Call, object_name: str, given: Mapping[str, Any]) -> str:
+        """Make a record and return its id."""
+        values = resolved(self._schema, object_name, given)
+        fields = checked(self._world, object_name, None, values)
+        if self._schema.field(object_name, "OwnerId"):
+            fields.setdefault("OwnerId", call.user)
+        require(self._schema, object_name, fields, creating=True)
+        stamp = {"by": call.user, "source": "API", "client": call.client, "request": call.request}
+        record_id = self._world.insert("salesforce", object_name, fields, **stamp)  # type: ignore[arg-type]  # all of one call
+        self._automation(call, object_name, record_id, [])
+        self._world.emit("after_write", "salesforce", object_name, [record_id], fields)
+        return record_id
+
+    def delete(self, call: Call, object_name: str, record_id: str) -> str:
+        """Move a record to the recycle bin and return its id."""
+        record = self.existing(object_name, record_id)
+        self._meet_locks(call, record["Id"])
+        self._set(call, object_name, record["Id"], {"IsDeleted": True}, source="API")
+        return str(record["Id"])
+
+    def _set(
+        self, call: Call, object_name: str, record_id: str, fields: Mapping[str, Any], *, source: str
+    ) -> list[Change]:
+        return self._world.set_fields(
+            "salesforce",
+            object_name,
+            record_id,
+            fields,
+            by=call.user,
+            source=source,
+            client=call.client,
+            request=call.request,
+        )
+
+    def _meet_locks(self, call: Call, record_id: str) -> None:
+        """Refuse a row that a fault, or the seeded rule of the settings, declares locked."""
+        named = [fault for fault in call.faults if fault.verb is Verb.LOCK_ROW]
+        locked = any(not fault.ids or record_id in map(id18, fault.ids) for fault in named)
+        chance = self._world.settings.lock_probability
+        if chance:
+            self._attempts[record_id] += 1
+            draw = random.Random(f"lock:{self._world.seed}:{record_id}:{self._attempts[record_id]}").random()
+            locked = locked or draw < chance
+        if locked:
+            text = f"unable to obtain exclusive access to this record or 1 records: {record_id}"
+            raise ApiError("UNABLE_TO_LOCK_ROW", text)
+
+    def _automation(self, call: Call, object_name: str, record_id: str, changes: list[Change]) -> None:
+        """What happens behind a write: the assignment rule, flows, and the end of the account team."""
+        settings = self._world.settings
+        done = list(changes)
+        if self._rule_applies(call, object_name):
+            owner = settings.assignment_rule_user or self._first_user()
+            done += (
+                self._set(call, object_name, record_id, {"OwnerId": owner}, source="ASSIGNMENT_RULE") if owner else []
+            )
+        if object_name == "Account" and settings.trigger_rewrite:
+            done += self._set(call, object_name, record_id, settings.trigger_rewrite, source="FLOW")
+        moved = any(change.field == "OwnerId" for change in done)
+        if object_name == "Account" and moved and not settings.keep_account_team:
+            self._drop_team(call, record_id)
+
+    def _rule_applies(self, call: Call, object_name: str) -> bool:
+        wanted = call.headers.get("sforce-auto-assign", "TRUE").strip().upper() != "FALSE"
+        return (
+            self._world.settings.assignment_rule and wanted and object_name in self._world.settings.assignment_objects
+        )
+
+    def _first_user(self) -> str | None:
+        users = self._world.table("salesforce", "User").values()
+        able = [u["Id"] for u in users if u.get("IsActive", True) and u["Id"] != self._world.integration_user]
+        return min(able, default=None)
+
+    def _drop_team(self, call: Call, account_id: str) -> None:
+        for member in list(self._world.table("salesforce", "AccountTeamMember").values()):
+            if member.get("AccountId") == account_id and not member["IsDeleted"]:
+                self._set(call, "AccountTeamMember", member["Id"], {"IsDeleted": True}, source="OWNER_CHANGE")
