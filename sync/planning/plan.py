@@ -1,0 +1,108 @@
+"""The plan: every difference, in groups, in order, measured against the guards, under one digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import narwhals as nw
+
+from mappings.policy import Policies
+from sync.engine import Engine, Frame
+from sync.frames import Expr, cases, conform, length_prefixed, one_of
+from sync.planning.desired import Compared, compare
+from sync.planning.fingerprint import digest_of
+from sync.planning.groups import WRITABLE, group_items, with_item_ids
+from sync.planning.guards import Populations, books_of, evaluate
+from sync.planning.ordering import order_items
+from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS, Plan, World
+
+
+def build_plan(desired: Frame, world: World, policies: Policies, as_of: str, engine: Engine) -> Plan:
+    """What would change and why, from what the rules want (DESIRED) and what is there. Read-only.
+
+    The same inputs in any order of rows give the same plan, byte for byte.
+    """
+    compared = compare(desired, world, policies.conflicts, as_of, engine)
+    grouped = engine.materialize(group_items(compared.differences, world.lanes, engine))
+    items = engine.materialize(order_items(grouped, policies.conflicts))
+    full = engine.materialize(with_item_ids(compared.differences, items))
+    changes = conform(full, CHANGES)
+    guards = evaluate(
+        writable(items),
+        changes,
+        populations=Populations(accounts=compared.records, books=books_of(world.records, engine)),
+        policies=policies,
+        contacted=world.accepted_guards,
+        engine=engine,
+    )
+    return Plan(
+        items=items,
+        changes=changes,
+        events=engine.materialize(_ownership_events(full, items)),
+        guards=guards,
+        counts=_counts(compared, items, changes, engine),
+        digest=plan_digest(items, changes, engine),
+    )
+
+
+def writable(items: Frame) -> Frame:
+    """The items that may still end in a write."""
+    return items.filter(one_of(nw.col("action"), WRITABLE))
+
+
+def plan_digest(items: Frame, changes: Frame, engine: Engine) -> str:
+    """sha256 over the canonical text of all items and changes in order; the order of the rows given does not matter."""
+    return digest_of(_canonical(items, changes, engine))
+
+
+def _canonical(items: Frame, changes: Frame, engine: Engine) -> Iterator[str]:
+    for frame, schema, order in (
+        (items, ITEMS, ["sequence"]),
+        (changes, CHANGES, ["connection", "record_id", "field"]),
+    ):
+        lines = frame.sort(*order).select(nw.concat_str([_cell(name) for name in schema]).alias("line"))
+        yield ",".join(schema)
+        for row in engine.rows(lines):
+            yield row["line"]
+
+
+def _cell(name: str) -> Expr:
+    return length_prefixed(nw.col(name).cast(nw.String()))
+
+
+def _ownership_events(full: Frame, items: Frame) -> Frame:
+    """One row per owner change that may be written, with the move between systems behind it."""
+    owners = full.filter(nw.col("field") == "owner").join(writable(items).select("item_id"), on="item_id", how="semi")
+    old, new = nw.col("old_system"), nw.col("system")
+    kind = cases(
+        [
+            (old.is_null() & ~new.is_null(), "joined_system"),
+            (~old.is_null() & new.is_null(), "left_system"),
+            (old != new, "moved_system"),
+        ],
+        "owner_change",
+    )
+    told = owners.with_columns(
+        kind=kind,
+        old_system=old,
+        new_system=new,
+        from_user=nw.col("crm"),
+        to_user=nw.col("desired"),
+    )
+    return conform(told, OWNERSHIP_EVENTS).sort("connection", "record_id")
+
+
+def _counts(compared: Compared, items: Frame, changes: Frame, engine: Engine) -> Mapping[str, int]:
+    """Records and fields looked at; items by state and by action; moves of the agreed value by state."""
+    records = sum(compared.records.values())
+    counts = {"records": records, "fields_compared": records * compared.fields}
+    counts |= {f"records:{connection}": number for connection, number in compared.records.items()}
+    counts["items"] = engine.count(items)
+    for column in ("state", "action"):
+        counts |= _tally(items, column, column, engine)
+    return counts | _tally(changes.filter(nw.col("action") == "agree"), "state", "agree", engine)
+
+
+def _tally(frame: Frame, column: str, prefix: str, engine: Engine) -> dict[str, int]:
+    rows = engine.rows(frame.group_by(column).agg(nw.len().cast(nw.Int64()).alias("n")))
+    return dict(sorted((f"{prefix}:{row[column]}", row["n"]) for row in rows))
