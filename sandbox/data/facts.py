@@ -1,7 +1,7 @@
 """Makes up the confirmed facts of the demo. Every value is invented; only the states of the hospitals are real.
 
-A profile says what the sales team pretends to know of a health system, so that each tier, each reason for
-a provisional tier and a change of tier between the two days occur. Systems are dealt profiles in the order of their ids.
+A profile says what the sales team pretends to know of a health system. Dealt to the systems in the order of their ids,
+the profiles make every tier, every reason for a provisional tier, and tiers that change between the two days.
 """
 
 from __future__ import annotations
