@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings.canonical import FEEDS
+from mappings.forms import FORMS
 from mappings.identifiers import padded_id, zip_5
 from mappings.schema import ColumnMap, FeedLayout
 from mappings.transforms import basis_points, clean_text, iso_date, money_cents, rural, whole_number, yes_no
-from mappings.translate import FORMS
 
 Row = dict[str, Any]
 Numbered = tuple[int, Mapping[str, str]]

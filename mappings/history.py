@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mappings.canonical import ACCOUNT, FieldType
+from mappings.forms import FORMS, PARSERS
 from mappings.schema import ObjectMap
 from mappings.transforms import canonical_text, clean_text, instant
-from mappings.translate import FORMS, PARSERS
 
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?\Z")
 _TYPES = {f.name: f.type for f in ACCOUNT}
@@ -42,7 +42,7 @@ def field_change_rows(
             continue
         who = canonical_text(record.get(native["changed_by"]), FieldType.USER_REF)
         kind = "unknown" if who is None else "us" if who == ours else actor_kinds.get(who, "human")
-        change = {
+        change: Row = {
             "connection": connection,
             "record_id": canonical_text(record.get(native["record_id"]), FieldType.ACCOUNT_REF),
             "field": field,
@@ -77,7 +77,7 @@ def property_history_rows(
                 before: str | None = None
                 for entry in reversed(entries):
                     after = _value(field, account_map, entry.get("value"))
-                    change = {"connection": connection, "record_id": str(record["id"]), "field": field}
+                    change: Row = {"connection": connection, "record_id": str(record["id"]), "field": field}
                     change |= {"changed_at": instant(entry.get("timestamp"))} | _actor(entry, actor_kinds, our_user)
                     rows.append(change | {"old_value": before, "new_value": after})
                     before = after

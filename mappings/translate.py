@@ -11,49 +11,43 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mappings.canonical import OBJECTS, RECORD_KEYS, FieldType
-from mappings.identifiers import ccn_6, email, npi_10, padded_id, phone_10, state_code, web_domain, zip_5
+from mappings.forms import FORMS, PARSERS, Parser
+from mappings.history import field_change_rows
+from mappings.identifiers import zip_5
 from mappings.schema import FieldMap, ObjectMap
-from mappings.transforms import (
-    basis_points,
-    canonicaliser,
-    clean_text,
-    instant,
-    iso_date,
-    money_cents,
-    salesforce_id_18,
-    whole_number,
-    yes_no,
-)
+from mappings.transforms import canonicaliser, clean_text, instant, salesforce_id_18, yes_no
 
 Native = Mapping[str, Any]
 Row = dict[str, Any]
 Getter = Callable[[Native], Any]
-Parser = Callable[[Any], Any]
+Translate = Callable[[Iterable[Native]], list[Row]]
 
-PARSERS: dict[FieldType, Parser] = {
-    FieldType.TEXT: clean_text,
-    FieldType.PICKLIST: clean_text,
-    FieldType.ACCOUNT_REF: canonicaliser(FieldType.ACCOUNT_REF),
-    FieldType.USER_REF: canonicaliser(FieldType.USER_REF),
-    FieldType.INTEGER: whole_number,
-    FieldType.MONEY: money_cents,
-    FieldType.SHARE: basis_points,
-    FieldType.BOOLEAN: yes_no,
-    FieldType.DATE: iso_date,
-    FieldType.INSTANT: instant,
-}
-"""How a fact of each type is read from JSON or text: dollars become cents, percent becomes basis points."""
 
-FORMS: dict[str, Parser] = {
-    "phone": phone_10,
-    "domain": web_domain,
-    "state": state_code,
-    "ccn": ccn_6,
-    "npi": npi_10,
-    "email": email,
-    "definitive_id": lambda value: padded_id(value, None),
-}
-"""Fields with a form of their own, by canonical name. `zip5` needs the state and is done per row."""
+def translator(
+    name: str,
+    object_map: ObjectMap,
+    connection: str,
+    visible: frozenset[str] | None = None,
+    *,
+    account_map: ObjectMap | None = None,
+    actor_kinds: Mapping[str, str] | None = None,
+    our_user: str = "",
+) -> Translate:
+    """Compiles the map of one object once; what it gives turns a page of native records into rows.
+
+    Fields that are not among the `visible` native names stay null. The three keywords are for `field_change` only.
+    """
+    if name == "field_change":
+        if account_map is None:
+            raise ValueError("translator('field_change', ...) needs account_map: history rows name account fields")
+        known = account_map
+        return lambda records: field_change_rows(
+            records, object_map, connection, account_map=known, actor_kinds=actor_kinds or {}, our_user=our_user
+        )
+    reader = _Reader(name, object_map, visible)
+    if name == "account":
+        return lambda records: _account_rows(reader, records, connection)
+    return lambda records: [reader.row(record, connection) for record in records if not reader.is_deleted(record)]
 
 
 def account_rows(records: Iterable[Native], object_map: ObjectMap, connection: str) -> list[Row]:
@@ -62,7 +56,10 @@ def account_rows(records: Iterable[Native], object_map: ObjectMap, connection: s
     The loser of a HubSpot merge has no record of its own any more: a row `is_deleted` with `merged_into` stands for it.
     Pages are translated one by one, so a caller that joins pages lets a row with `merged_into` win.
     """
-    reader = _Reader("account", object_map)
+    return _account_rows(_Reader("account", object_map), records, connection)
+
+
+def _account_rows(reader: _Reader, records: Iterable[Native], connection: str) -> list[Row]:
     rows: dict[str, Row] = {}
     losers: list[tuple[str, str]] = []
     for record in records:
@@ -79,17 +76,17 @@ def account_rows(records: Iterable[Native], object_map: ObjectMap, connection: s
 
 def user_rows(records: Iterable[Native], object_map: ObjectMap, connection: str) -> list[Row]:
     """Rows of USERS."""
-    return _rows("user", records, object_map, connection)
+    return translator("user", object_map, connection)(records)
 
 
 def opportunity_rows(records: Iterable[Native], object_map: ObjectMap, connection: str) -> list[Row]:
     """Rows of OPPORTUNITIES without the deleted ones; those are in `deleted_ids`."""
-    return _rows("opportunity", records, object_map, connection)
+    return translator("opportunity", object_map, connection)(records)
 
 
 def team_member_rows(records: Iterable[Native], object_map: ObjectMap, connection: str) -> list[Row]:
     """Rows of TEAM_MEMBERS without the deleted ones."""
-    return _rows("team_member", records, object_map, connection)
+    return translator("team_member", object_map, connection)(records)
 
 
 def deleted_ids(records: Iterable[Native], object_map: ObjectMap) -> list[str]:
@@ -100,16 +97,33 @@ def deleted_ids(records: Iterable[Native], object_map: ObjectMap) -> list[str]:
     return [_identifier(record_id(r)) for r in records if yes_no(is_deleted(r))]
 
 
-def native_fields(object_map: ObjectMap) -> tuple[str, ...]:
-    """Every native field that the rows are made of, sorted: what a pull must ask for.
+def native_fields(
+    object_map: ObjectMap, visible: frozenset[str] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Native names a pull must ask for, sorted; and the canonical fields that are not to be seen.
 
-    HubSpot's own envelope (id, archived, associations) is left out: it always comes, and is no property.
+    HubSpot's own envelope (id, archived, associations) is not asked for: it always comes, and is no property.
+    `visible` are the native names that the CRM describes; None = all.
     """
-    names = {f.native for f in object_map.fields.values()}
-    names |= {object_map.id, object_map.version, object_map.modified_by, object_map.deleted}
-    names |= {object_map.merged_into, object_map.merged_ids, object_map.contact_count}
-    single = {part.strip(" !") for name in names for part in name.split("+")}
-    return tuple(sorted(n for n in single if n and n not in ("id", "archived") and not n.startswith("associations.")))
+    envelope = [object_map.id, object_map.version, object_map.modified_by, object_map.deleted]
+    envelope += [object_map.merged_into, object_map.merged_ids, object_map.contact_count]
+    names = {part for native in (*envelope, *(f.native for f in object_map.fields.values())) for part in _parts(native)}
+    wanted = sorted(name for name in names if not _comes_anyway(name) and (visible is None or name in visible))
+    missing = [field for field, spec in object_map.fields.items() if not _is_visible(spec.native, visible)]
+    return tuple(wanted), tuple(missing)
+
+
+def _parts(native: str) -> list[str]:
+    """The native fields that a name of the map reads."""
+    return [part for word in native.split("+") if (part := word.strip(" !"))]
+
+
+def _comes_anyway(name: str) -> bool:
+    return name in ("id", "archived") or name.startswith("associations.")
+
+
+def _is_visible(native: str, visible: frozenset[str] | None) -> bool:
+    return visible is None or all(_comes_anyway(part) or part in visible for part in _parts(native))
 
 
 def desired_native(field: str, text: str | None, field_map: FieldMap, *, kind: str) -> Any:
@@ -130,15 +144,10 @@ def desired_native(field: str, text: str | None, field_map: FieldMap, *, kind: s
     return text
 
 
-def _rows(name: str, records: Iterable[Native], object_map: ObjectMap, connection: str) -> list[Row]:
-    reader = _Reader(name, object_map)
-    return [reader.row(record, connection) for record in records if not reader.is_deleted(record)]
-
-
 class _Reader:
     """One object's field map, compiled: a getter and a parser per canonical field."""
 
-    def __init__(self, name: str, object_map: ObjectMap) -> None:
+    def __init__(self, name: str, object_map: ObjectMap, visible: frozenset[str] | None = None) -> None:
         known = {f.name: f for f in OBJECTS[name]}
         self._key = RECORD_KEYS.get(name, "")
         self._id = _getter(object_map.id)
@@ -146,6 +155,8 @@ class _Reader:
         self._columns: list[tuple[str, Getter, Parser]] = []
         for field, field_map in object_map.fields.items():
             self._blank[field] = None
+            if not _is_visible(field_map.native, visible):
+                continue
             managed = field in known and known[field].managed
             type_ = known[field].type if field in known else field_map.type or FieldType.TEXT
             self._columns.append((field, _getter(field_map.native), _parser(field, type_, managed=managed)))
