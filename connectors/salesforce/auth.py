@@ -114,6 +114,10 @@ def _bearer(config: JwtBearer) -> dict[str, str]:
     key = config.private_key or _key_text(config.private_key_file)
     if "PRIVATE KEY" not in key:
         raise Fatal("salesforce private key is not PEM text; expected -----BEGIN PRIVATE KEY-----", system=SYSTEM)
+    if "ENCRYPTED" in key:
+        raise Fatal(
+            "salesforce private key has a password; store it without one, readable by Platbook only", system=SYSTEM
+        )
     return {"username": config.username, "consumer_key": config.client_id, "privatekey": key}
 
 

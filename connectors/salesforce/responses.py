@@ -132,6 +132,9 @@ def login_failure(error: Exception) -> ConnectorError:
         failed = transport_failure(error, route="login", is_write=False)
         # A lost login never means a lost write: whatever needed the token has not been sent.
         return Retriable(str(failed), system=SYSTEM, code=failed.code) if isinstance(failed, LostAnswer) else failed
+    if not isinstance(error, SalesforceAuthenticationFailed | AttributeError | TypeError | KeyError):
+        text = "salesforce private key cannot sign; expected an RSA key in PEM without a password"
+        return Fatal(text, system=SYSTEM, code=type(error).__name__)
     if not isinstance(error, SalesforceAuthenticationFailed):
         text = "Salesforce login: the answer is not a token. Check that login_url is the My Domain of the organisation"
         return Retriable(text, system=SYSTEM, code=type(error).__name__)

@@ -41,6 +41,7 @@ class Http(requests.Session):
     def __init__(self, *, timeout_s: float) -> None:
         super().__init__()
         self.timeout_s = timeout_s
+        self.headers["User-Agent"] = USER_AGENT
         self.identity_url = ""  # of the last login: ends in organisation id / user id
         self.auth = _keep_headers  # requests would otherwise put netrc credentials over our Authorization header
 
@@ -114,9 +115,9 @@ class Session(Salesforce):
         """Send one request and give its parsed answer; `options` are those of requests (json, params, timeout).
 
         `resource` is relative to the versioned path, or absolute from /services on. `before_send` runs right before
-        every HTTP request this takes, repeated ones too; `check` sees the body of a success and raises a connector
-        error when it is none after all, which is then repeated or not like any other. Raises connector errors; LostAnswer when a write may have
-        happened.
+        every HTTP request this takes, repeated ones too. `check` sees the body of a success and raises a connector
+        error when it is none after all; that is then repeated or not like any other failure.
+        Raises connector errors; LostAnswer when a write may have happened.
         """
         path = resource if resource.startswith("/") else f"{self.data_path}/{resource}"
         request = _Request(
