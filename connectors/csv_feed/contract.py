@@ -87,6 +87,7 @@ class FeedContract:
     feed: str
     columns: tuple[ColumnRule, ...]
     key: tuple[str, ...]  # usual headers of the columns that identify a row
+    key_may_be_blank: tuple[str, ...] = ()  # of `key`, those whose cell may be empty, such as an open date
     ignore: tuple[str, ...] = ()  # known headers that nobody reads
     percent_groups: tuple[tuple[str, ...], ...] = ()  # usual headers of shares that together make 100 %
     format: Format = field(default_factory=Format)
@@ -252,6 +253,7 @@ class _Survey:
             (name, rule.fits if rule.format != "text" else None, self.tallies[name]) for name, rule in present
         ]
         self._key = [self._by_usual[usual][0] for usual in contract.key]
+        self._must_name = [self._by_usual[usual][0] for usual in contract.key if usual not in contract.key_may_be_blank]
         self._groups = [
             names for group in contract.percent_groups if all(names := [self._by_usual[usual][0] for usual in group])
         ]
@@ -337,8 +339,8 @@ class _Survey:
 
     def _check_key(self, row: FeedRow) -> None:
         key = [row.values[name].strip() for name in self._key]
-        if not all(key):
-            column = self._key[key.index("")]
+        column = next((name for name in self._must_name if not row.values[name].strip()), None)
+        if column is not None:
             self.found.row("key_missing", row, f'"{column}" is blank, so the row names nobody', column=column)
             return
         for name, text in zip(self._key, key, strict=True):
