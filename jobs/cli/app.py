@@ -1,0 +1,144 @@
+"""The `platbook` command: assembles the verbs, and turns every error into one paragraph and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+import typer
+from typer.exceptions import Abort, TyperException
+
+from connectors.errors import ConnectorError, Fatal
+from jobs.apply import GuardStopped, PlanRefused
+from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, runs
+from jobs.cli.exits import Exit, Stop
+from jobs.cli.output import err
+from jobs.schedule import ScheduleError
+from jobs.wiring import SettingsError
+from jobs.world import NothingPulled
+from mappings.load import MappingError
+from store.database import StoreError
+from store.leases import LeaseHeld, LeaseLost
+from store.plans import PlanTampered
+from sync.planning.selectors import SelectorError
+
+app = typer.Typer(
+    name="platbook",
+    help="Keeps account ownership right: pull, plan, review, apply.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+VERBS: tuple[Callable[..., None], ...] = (
+    doctor.doctor,
+    pull.pull,
+    plan.plan,
+    plan.show,
+    plan.explain,
+    decide.approve,
+    decide.reject,
+    decide.keep,
+    apply.apply,
+    apply.sync,
+    runs.runs,
+    runs.export,
+    daemon.daemon,
+    demo.demo,
+)
+for _verb in VERBS:
+    app.command(_verb.__name__)(_verb)
+app.add_typer(feeds.app, name="feeds")
+
+CODES: tuple[tuple[type[BaseException], Exit], ...] = (
+    (LeaseHeld, Exit.LEASE_HELD),
+    (LeaseLost, Exit.ERROR),
+    (GuardStopped, Exit.GUARD),
+    (PlanRefused, Exit.REFUSED),
+    (PlanTampered, Exit.REFUSED),
+    (Fatal, Exit.NEEDS_PERSON),
+    (MappingError, Exit.NEEDS_PERSON),
+    (SettingsError, Exit.NEEDS_PERSON),
+    (ScheduleError, Exit.NEEDS_PERSON),
+    (SelectorError, Exit.USAGE),
+    (ConnectorError, Exit.ERROR),
+    (StoreError, Exit.ERROR),
+    (NothingPulled, Exit.ERROR),
+)
+"""Errors a person can act on, and the exit code of each; the first that fits counts."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code. Prints errors; a traceback only with --debug before the verb."""
+    words = list(arguments)
+    is_debug = bool(words) and words[0] == "--debug"
+    _configure_logs(is_debug)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code: Any = app(args=words[1:] if is_debug else words, standalone_mode=False)
+    except Exception as error:  # noqa: BLE001  # the one place where an error becomes a message and a code
+        if is_debug:
+            traceback.print_exc()
+        return _explained(error)
+    except KeyboardInterrupt:
+        err.print("interrupted; what was written is in the journal, run the same command to go on", markup=False)
+        return Exit.INTERRUPTED
+    return int(code or 0)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: end as after an interrupt from the keyboard."""
+
+
+def _terminated(signum: int, frame: object) -> None:
+    raise Terminated
+
+
+def _explained(error: Exception) -> int:
+    if isinstance(error, Stop):
+        if str(error):
+            err.print(str(error), markup=False)
+        return error.code
+    if isinstance(error, Abort):
+        err.print("stopped; nothing was written")
+        return Exit.INTERRUPTED
+    if isinstance(error, TyperException):
+        err.print(f"{error.format_message()}\nSee `platbook --help`, or `platbook VERB --help`.", markup=False)
+        return Exit.USAGE
+    for kind, code in CODES:
+        if isinstance(error, kind):
+            err.print(str(error), markup=False)
+            return code
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    err.print(
+        f"unexpected {type(error).__name__} in {where.name}: {error}\n"
+        "Nothing that was promised is lost: the journal knows what was sent. Run `platbook --debug ...` for the "
+        "traceback, and report it with that.",
+        markup=False,
+    )
+    return Exit.ERROR
+
+
+def _configure_logs(is_debug: bool) -> None:
+    """Log lines as JSON on standard error; the least level comes from PLATBOOK_LOG_LEVEL once settings are read."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if is_debug else logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

@@ -1,0 +1,117 @@
+"""platbook approve, reject, keep: verdicts on items, bound to their fingerprints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobs.cli.exits import Exit, Stop
+from jobs.cli.opened import opened
+from jobs.cli.output import JsonFlag, emit_json, say
+from jobs.cli.selecting import PlanOption, ReasonOption, WhereOption, decidable, select_rows
+from jobs.present import view_plan
+from jobs.wiring import Wired
+from store.decisions import Verdict
+
+ItemArguments = Annotated[list[str] | None, typer.Argument(help="Item ids; or select rows with --where.")]
+
+
+def approve(
+    items: ItemArguments = None,
+    where: WhereOption = "",
+    reason: ReasonOption = "",
+    plan_id: PlanOption = "latest",
+    take_ours: Annotated[
+        bool, typer.Option("--take-ours", help="Also conflicts, drift and takeovers: write over the value in the CRM.")
+    ] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Approve items of a plan, to be written by the next apply. Conflicts need --take-ours."""
+    actions = ("approve", "review") if take_ours else ("approve",)
+    _decide("approve", items, where, reason, plan_id, actions, json_)
+
+
+def reject(
+    items: ItemArguments = None,
+    where: WhereOption = "",
+    reason: ReasonOption = "",
+    plan_id: PlanOption = "latest",
+    json_: JsonFlag = False,
+) -> None:
+    """Reject items: nothing is written, and the same proposal is not asked again."""
+    _decide("reject", items, where, reason, plan_id, ("auto", "approve", "review"), json_)
+
+
+def keep(
+    items: ItemArguments = None,
+    where: WhereOption = "",
+    reason: ReasonOption = "",
+    plan_id: PlanOption = "latest",
+    until: Annotated[str | None, typer.Option(help="Keep until this day, YYYY-MM-DD; default: for good.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Keep what the CRM says: it becomes the agreed value, and the proposal is refused until it changes."""
+    _decide("keep", items, where, reason, plan_id, ("auto", "approve", "review"), json_, until=until)
+
+
+def _decide(
+    verb: str,
+    items: list[str] | None,
+    where: str,
+    reason: str,
+    plan_id: str,
+    actions: tuple[str, ...],
+    as_json: bool,
+    *,
+    until: str | None = None,
+) -> None:
+    if not items and not where:
+        raise Stop(f"{verb}: name item ids, or select rows with --where (everything: --where 'item!=\"\"')", Exit.USAGE)
+    if not reason.strip():
+        raise Stop(f"{verb}: --reason is missing; it stands in the audit beside your name", Exit.USAGE)
+    wired = opened()
+    chosen = wired.plans.resolve(plan_id)
+    view = view_plan(wired, chosen)
+    rows = decidable(_named(select_rows(view, where), items), actions)
+    decide_rows(wired, chosen, rows, _verdict(verb), reason=reason, until=until)
+    if as_json:
+        emit_json(verb, {"plan": chosen, "items": [row["item"] for row in rows], "by": wired.person.label})
+        return
+    left = sum(row["action"] in ("approve", "review") and not row["decision"] for row in view.rows()) - sum(
+        row["action"] in ("approve", "review") and not row["decision"] for row in rows
+    )
+    say(f"{verb}: {len(rows):,} items of plan {chosen}, by {wired.person.label}. {left:,} still wait for a decision.")
+
+
+def _verdict(verb: str) -> Verdict:
+    return {"approve": Verdict.APPROVE, "reject": Verdict.REJECT, "keep": Verdict.KEEP_CRM}[verb]
+
+
+def decide_rows(
+    wired: Wired,
+    plan_id: str,
+    rows: list[dict[str, Any]],
+    verdict: Verdict,
+    *,
+    reason: str,
+    until: str | None = None,
+) -> None:
+    """Record one verdict on rows of a plan. An approval of a review item means: take ours."""
+    for action in sorted({row["action"] for row in rows}):
+        same = [(row["fingerprint"], row["item"]) for row in rows if row["action"] == action]
+        said = Verdict.TAKE_OURS if verdict is Verdict.APPROVE and action == "review" else verdict
+        wired.decisions.decide(same, said, person=wired.person, reason=reason, plan_id=plan_id, expires_at=until)
+
+
+def _named(rows: list[dict[str, Any]], items: list[str] | None) -> list[dict[str, Any]]:
+    if not items:
+        return rows
+    found = []
+    for item in items:
+        matching = [row for row in rows if row["item"].startswith(item)]
+        if len(matching) != 1:
+            what = "no item" if not matching else f"{len(matching)} items"
+            raise Stop(f"{what} of this plan begins with {item}; see `platbook show` for the ids", Exit.USAGE)
+        found += matching
+    return found

@@ -1,0 +1,142 @@
+"""platbook feeds take, list, accept, refuse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connectors.csv_feed.contract import Verdict
+from jobs.cli.exits import Exit, Stop
+from jobs.cli.opened import opened
+from jobs.cli.output import JsonFlag, emit_json, say, table
+from jobs.cli.selecting import ReasonOption
+from jobs.feeds import FeedError, Taken, declared, judge_held, take_delivery
+from store.snapshots import Snapshot
+
+app = typer.Typer(help="Vendor deliveries: take a file, list what was delivered, judge what is held.")
+
+CODES = {
+    Verdict.ACCEPT: Exit.OK,
+    Verdict.QUARANTINE_ROWS: Exit.OK,
+    Verdict.HOLD_FOR_REVIEW: Exit.NEEDS_PERSON,
+    Verdict.REJECT_FILE: Exit.ERROR,
+}
+PROBLEMS_SHOWN = 20
+
+
+@app.command("take")
+def take(
+    file: Annotated[Path, typer.Argument(help="CSV file, may be gzipped.")],
+    layout: Annotated[
+        str, typer.Option(help="Layout in mappings/feeds; default: the one the file name begins with.")
+    ] = "",
+    as_of: Annotated[
+        str, typer.Option(help="Date of the data, YYYY-MM-DD; default: from MANIFEST.csv beside it.")
+    ] = "",
+    encoding: Annotated[str, typer.Option(help="Declared encoding; default: from MANIFEST.csv, then the layout.")] = "",
+    json_: JsonFlag = False,
+) -> None:
+    """Judge a delivery and keep it. A held or rejected file changes nothing that a plan looks at."""
+    wired = opened()
+    try:
+        said = declared(wired, file, layout=layout, as_of=as_of, encoding=encoding)
+        taken = take_delivery(wired, file, said)
+    except FeedError as error:
+        raise Stop(str(error), Exit.USAGE) from error
+    if json_:
+        emit_json("feeds take", _payload(taken))
+    else:
+        show_taken(taken)
+    code = CODES[taken.intake.verdict]
+    if code is not Exit.OK and not taken.is_repeat:
+        raise Stop("", code)
+
+
+@app.command("list")
+def list_(json_: JsonFlag = False) -> None:
+    """List the deliveries, newest first, with their verdicts."""
+    wired = opened()
+    names = {layout.feed for layout in wired.mappings.feeds.values()}
+    found = [one for one in wired.snapshots.list() if one.source in names]
+    if json_:
+        emit_json("feeds list", {"deliveries": [_delivery(one) for one in found]})
+        return
+    columns = ("id", "feed", "file", "as_of", "verdict", "status", "rows", "set aside")
+    table("deliveries", columns, [list(_delivery(one).values())[:8] for one in found])
+
+
+@app.command("accept")
+def accept(snapshot_id: str, reason: ReasonOption = "", json_: JsonFlag = False) -> None:
+    """Use a held delivery after all: you looked at it, and what held it is as it should be."""
+    _judge(snapshot_id, reason, json_, accept=True)
+
+
+@app.command("refuse")
+def refuse(snapshot_id: str, reason: ReasonOption = "", json_: JsonFlag = False) -> None:
+    """Refuse a held delivery: it stays as evidence and is never used."""
+    _judge(snapshot_id, reason, json_, accept=False)
+
+
+def _judge(snapshot_id: str, reason: str, as_json: bool, *, accept: bool) -> None:
+    if not reason.strip():
+        raise Stop("--reason is missing; it stands in the audit beside your name", Exit.USAGE)
+    judged = judge_held(opened(), snapshot_id, accept=accept, reason=reason)
+    if as_json:
+        emit_json("feeds accept" if accept else "feeds refuse", _delivery(judged))
+        return
+    say(f"delivery {judged.id} ({judged.verdict['file']}) is now {judged.status}")
+
+
+def show_taken(taken: Taken) -> None:
+    """Verdict and problems of a delivery."""
+    intake = taken.intake
+    if taken.is_repeat:
+        say(f"{intake.file}: this very delivery is already in use; nothing changed")
+        return
+    where = f" · kept as {taken.snapshot.id}" if taken.snapshot else ""
+    say(
+        f"{intake.file} as of {intake.as_of}: {intake.verdict.value} · {intake.rows_seen:,} rows, "
+        f"{intake.rows_set_aside:,} set aside{where}",
+        style="bold",
+    )
+    for code, count in intake.counts.items():
+        say(f"  {code} {count:,}")
+    for problem in intake.problems[:PROBLEMS_SHOWN]:
+        say(f"  {problem}")
+    if len(intake.problems) > PROBLEMS_SHOWN:
+        say(f"  … and {len(intake.problems) - PROBLEMS_SHOWN:,} more; --json lists them")
+    if intake.verdict is Verdict.HOLD_FOR_REVIEW and taken.snapshot:
+        say(f"  nothing of it is used until a person agrees: platbook feeds accept {taken.snapshot.id} --reason ...")
+
+
+def _payload(taken: Taken) -> dict[str, Any]:
+    intake = taken.intake
+    return {
+        "delivery": taken.snapshot.id if taken.snapshot else None,
+        "is_repeat": taken.is_repeat,
+        "feed": intake.feed,
+        "file": intake.file,
+        "as_of": intake.as_of,
+        "verdict": intake.verdict.value,
+        "rows_seen": intake.rows_seen,
+        "rows_set_aside": intake.rows_set_aside,
+        "counts": dict(intake.counts),
+        "problems": [asdict(problem) for problem in intake.problems],
+    }
+
+
+def _delivery(one: Snapshot) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "feed": one.source,
+        "file": one.verdict.get("file", ""),
+        "as_of": one.verdict.get("as_of", ""),
+        "verdict": one.verdict.get("verdict", ""),
+        "status": one.status.value,
+        "rows": one.row_count,
+        "rows_set_aside": one.verdict.get("rows_set_aside", 0),
+        "taken_at": one.taken_at,
+    }

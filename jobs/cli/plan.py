@@ -1,0 +1,204 @@
+"""platbook plan, show, explain."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobs.cli.exits import Exit, Stop
+from jobs.cli.opened import opened
+from jobs.cli.output import JsonFlag, emit_json, out, say, steps, table
+from jobs.cli.selecting import PlanOption, WhereOption, select_rows
+from jobs.explain import explain_account
+from jobs.plan import make_plan
+from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
+from store.plans import PlanStatus
+from sync.problem import Problem, Severity
+
+SYMBOLS = (
+    ("action:auto", "~", "to write by policy"),
+    ("action:approve", "?", "wait for approval"),
+    ("action:review", "!", "need a decision"),
+    ("action:held", "⏸", "held"),
+    ("action:overridden", "=", "kept by a person"),
+    ("action:blocked", "✗", "blocked"),
+)
+
+
+def plan(
+    as_of: Annotated[str | None, typer.Option(help="Decide as of this day, YYYY-MM-DD; default: today.")] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 2 when there are changes, 3 when a person is needed.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the plans made so far instead.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Decide what should change, from what was pulled and the accepted feeds. Writes nothing to any CRM."""
+    wired = opened()
+    if list_:
+        _list_plans([dict(row) for row in wired.plans.list()], json_)
+        return
+    with steps() as progress:
+        planned = make_plan(wired, as_of=as_of, progress=progress)
+    view = view_plan(wired, planned.stored.id)
+    if json_:
+        emit_json("plan", {**plan_payload(view), "problems": [_problem(one) for one in planned.problems]})
+    else:
+        show_summary(view, planned.problems)
+    if planned.stored.status is PlanStatus.PAUSED_BY_GUARD:
+        raise Stop("", Exit.GUARD)
+    if detailed_exitcode:
+        raise Stop("", _detailed(view))
+
+
+def show(
+    plan_id: PlanOption = "latest",
+    where: WhereOption = "",
+    limit: Annotated[int, typer.Option(help="Rows shown at most.")] = 40,
+    json_: JsonFlag = False,
+) -> None:
+    """Show a plan: totals, guards, owner moves, and its items with the three values of each."""
+    wired = opened()
+    view = view_plan(wired, wired.plans.resolve(plan_id))
+    rows = select_rows(view, where)
+    if json_:
+        emit_json("show", {**plan_payload(view), "items": rows})
+        return
+    show_summary(view)
+    show_rows(rows, limit)
+
+
+def explain(
+    account: Annotated[str, typer.Argument(help="Account id, CRM record id, vendor id, or (part of) a name.")],
+    field: Annotated[str | None, typer.Option(help="Only this field.")] = None,
+    plan_id: PlanOption = "latest",
+    json_: JsonFlag = False,
+) -> None:
+    """Say for one account, value by value, which rule proposes what, from which facts, and where they came from."""
+    wired = opened()
+    told = explain_account(wired, wired.plans.resolve(plan_id), account, field=field)
+    if json_:
+        emit_json("explain", {"accounts": [one.as_dict() for one in told]})
+        return
+    for one in told:
+        say(one.heading, style="bold")
+        for line in one.lines:
+            say(f"  {line}")
+        say()
+
+
+def show_summary(view: PlanView, problems: tuple[Problem, ...] = ()) -> None:
+    """Totals, guards, owner moves and problems of a plan."""
+    stored, counts = view.stored, view.stored.header.counts
+    say(f"Plan {stored.id} · as of {stored.header.as_of} · rules {stored.header.ruleset_digest[:8]}", style="bold")
+    say(f"{stored.status.replace('_', ' ')} · expires {stored.expires_at[:16].replace('T', ' ')} UTC")
+    say(f"{counts.get('records', 0):,} records compared")
+    for key, symbol, words in SYMBOLS:
+        if counts.get(key):
+            say(f"  {symbol} {counts[key]:,} {words}")
+    if counts.get("action:agree"):
+        say(f"  = {counts['action:agree']:,} values already right, to be agreed without a write")
+    if not any(counts.get(key) for key, _, _ in SYMBOLS):
+        say("Nothing to do: every managed value is as it should be.", style="green")
+    _show_states(counts)
+    _show_moves(view)
+    show_guards(view)
+    _show_problems(problems)
+
+
+def _show_states(counts: Any) -> None:
+    states = {key.removeprefix("state:"): n for key, n in counts.items() if key.startswith("state:") and n}
+    if states:
+        say("states: " + " · ".join(f"{name} {n:,}" for name, n in sorted(states.items(), key=lambda s: -s[1])))
+
+
+def _show_moves(view: PlanView) -> None:
+    rows = [row for row in view.rows() if row["group"] == "ownership" and row["action"] in ("auto", *DECIDABLE)]
+    moves = [move for move in owner_moves(rows, view) if move[0] != move[1]]
+    if moves:
+        say()
+        total = sum(count for _, _, count in moves)
+        title = f"Owner changes: {total:,} accounts in {len(moves):,} moves"
+        table(title, ("from", "to", "accounts"), [(a or "(nobody)", b, f"{n:,}") for a, b, n in moves], limit=12)
+
+
+def show_guards(view: PlanView) -> None:
+    """Every limit that was passed; the others are counted."""
+    guards = view.stored.header.guards
+    breached = [guard for guard in guards if guard["breached"]]
+    say()
+    say(f"guards: {len(guards) - len(breached)} ok, {len(breached)} passed their limit")
+    for guard in breached:
+        say(f"  ▲ {guard['message']}", style="yellow")
+
+
+def _show_problems(problems: tuple[Problem, ...]) -> None:
+    serious = [one for one in problems if one.severity is not Severity.INFO]
+    if not serious:
+        return
+    by_code: dict[str, int] = {}
+    for one in serious:
+        by_code[one.code] = by_code.get(one.code, 0) + 1
+    say()
+    say("to look at in the data: " + ", ".join(f"{code} {n:,}" for code, n in sorted(by_code.items())))
+    for one in serious[:8]:
+        say(f"  {one.code}: {one.subject}: {one.fact}. {one.remedy}")
+    if len(serious) > 8:
+        say(f"  … and {len(serious) - 8:,} more; `platbook plan --json` lists them all")
+
+
+def show_rows(rows: list[dict[str, Any]], limit: int) -> None:
+    """Items of a plan with the three values of each."""
+    say()
+    columns = ("item", "account", "group", "state", "action", "last agreed", "in CRM now", "proposed", "by", "decision")
+    keys = ("item", "name", "group", "state", "action", "base", "crm", "desired", "actor", "decision")
+    shown = [[row[key] for key in keys] for row in rows]
+    table(f"{len(rows):,} items", columns, shown, limit=limit)
+    reasons = sorted({row["reason"] for row in rows if row["reason"]})
+    for reason in reasons[:12]:
+        out.print(f"  {sum(row['reason'] == reason for row in rows):,} × {reason}", markup=False)
+
+
+def plan_payload(view: PlanView) -> dict[str, Any]:
+    """A plan's header for `--json`."""
+    header = view.stored.header
+    return {
+        "plan": view.stored.id,
+        "status": view.stored.status.value,
+        "digest": header.digest,
+        "ruleset_digest": header.ruleset_digest,
+        "as_of": header.as_of,
+        "created_at": view.stored.created_at,
+        "expires_at": view.stored.expires_at,
+        "counts": dict(header.counts),
+        "guards": [dict(guard) for guard in header.guards],
+        "feeds": dict(header.feed_hashes),
+        "author": header.author,
+    }
+
+
+def _detailed(view: PlanView) -> Exit:
+    counts = view.stored.header.counts
+    if any(counts.get(f"action:{action}") for action in DECIDABLE):
+        return Exit.NEEDS_DECISION
+    return Exit.CHANGES if counts.get("action:auto") or counts.get("action:agree") else Exit.OK
+
+
+def _list_plans(plans: list[dict[str, Any]], as_json: bool) -> None:
+    keys = ("id", "created_at", "as_of", "status", "author", "expires_at")
+    if as_json:
+        emit_json("plan", {"plans": [{key: one[key] for key in keys} for one in plans]})
+        return
+    table("plans", keys, [[one[key] for key in keys] for one in plans])
+
+
+def _problem(one: Problem) -> dict[str, Any]:
+    return {
+        "code": one.code,
+        "severity": one.severity.value,
+        "subject": one.subject,
+        "fact": one.fact,
+        "remedy": one.remedy,
+        "refs": list(one.refs),
+    }

@@ -1,0 +1,35 @@
+"""The options by which verbs name a plan and rows of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobs.cli.exits import Exit, Stop
+from jobs.present import ROW_FIELDS, PlanView
+from sync.planning.selectors import parse
+
+PlanOption = Annotated[str, typer.Option("--plan", help="Plan id, the beginning of one, or latest.")]
+WhereOption = Annotated[
+    str, typer.Option("--where", help='Rows meant, such as "state=conflict and owner_from=maria@acme.example".')
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stands in the audit.")]
+
+
+def select_rows(view: PlanView, where: str) -> list[dict[str, Any]]:
+    """The plan's rows that a selector means, in the plan's order. Raises SelectorError."""
+    wanted = parse(where, ROW_FIELDS)
+    return [row for row in view.rows() if wanted(row)]
+
+
+def decidable(rows: list[dict[str, Any]], actions: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows a verdict can be given on; ends the command when a selector names none."""
+    found = [row for row in rows if row["action"] in actions]
+    if not found:
+        raise Stop(
+            f"no item that waits for a decision ({' or '.join(actions)}) is among the {len(rows)} selected rows; "
+            "look at `platbook show --where ...` first",
+            Exit.ERROR,
+        )
+    return found

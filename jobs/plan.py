@@ -1,0 +1,85 @@
+"""Plan: load the world, let the core decide, save what it decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import pyarrow as pa
+
+from jobs.tables import arrow_schema
+from jobs.wiring import Wired
+from jobs.world import Loaded, load_world
+from store.plans import PlanHeader, PlanStatus, StoredPlan
+from sync.engine import Frame
+from sync.problem import Problem
+from sync.reconcile import reconcile
+from sync.world import CHANGES, ITEMS, LINKS, OWNERSHIP_EVENTS, GuardResult, Reconciliation, Schema
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A saved plan with the rest of what the core found out."""
+
+    stored: StoredPlan
+    guards: tuple[GuardResult, ...]
+    problems: tuple[Problem, ...]
+    reconciliation: Reconciliation
+
+
+def make_plan(
+    wired: Wired, *, as_of: str | None = None, progress: Progress = lambda step, done, total: None
+) -> Planned:
+    """Decide and save. Reads the CRM not at all: it works on what was pulled."""
+    day = as_of or wired.as_of()
+    progress("load the world", 0, 3)
+    loaded = load_world(wired, day)
+    progress("reconcile", 1, 3)
+    result = reconcile(loaded.world, wired.mappings, day, wired.engine)
+    progress("save the plan", 2, 3)
+    wired.crosswalk.save(_table(wired, result.links, LINKS))
+    stored = _save(wired, loaded, result, day)
+    progress("save the plan", 3, 3)
+    return Planned(stored=stored, guards=result.plan.guards, problems=result.problems, reconciliation=result)
+
+
+def _save(wired: Wired, loaded: Loaded, result: Reconciliation, as_of: str) -> StoredPlan:
+    plan = result.plan
+    header = PlanHeader(
+        digest=plan.digest,
+        ruleset_digest=wired.mappings.digest,
+        as_of=as_of,
+        author=wired.person.name,
+        tool_version=tool_version(),
+        org_ids=wired.pins.org_ids(),
+        snapshot_ids=tuple(one.id for one in (*loaded.snapshots, *loaded.feeds)),
+        feed_hashes={one.source: one.sha256 for one in loaded.feeds},
+        schema_hashes=loaded.schema_hashes,
+        counts=dict(plan.counts),
+        guards=tuple(asdict(guard) for guard in plan.guards),
+    )
+    breached = any(guard.breached for guard in plan.guards)
+    return wired.plans.save(
+        header,
+        items=_table(wired, plan.items, ITEMS),
+        changes=_table(wired, plan.changes, CHANGES),
+        events=_table(wired, plan.events, OWNERSHIP_EVENTS),
+        ttl_hours=wired.mappings.policies.conflicts.plan_ttl_hours,
+        status=PlanStatus.PAUSED_BY_GUARD if breached else PlanStatus.READY,
+    )
+
+
+def _table(wired: Wired, frame: Frame, schema: Schema) -> pa.Table:
+    """A frame of the core as an Arrow table with exactly the columns of the schema."""
+    return wired.engine.to_arrow(frame.select(*schema)).cast(arrow_schema(schema))
+
+
+def tool_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version("platbook")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,115 @@
+"""The world of one plan: everything the core looks at, read once from the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.tables import OBJECT_SCHEMAS, arrow_schema, empty, widened
+from jobs.wiring import Wired
+from mappings.canonical import MANAGED
+from mappings.schema import CrmMap
+from store.snapshots import Snapshot
+from sync.world import AGREED, CROSSWALK, FACTS, FIRMS, HOLDS, OVERRIDES, Schema, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A world, and the snapshots it was made of."""
+
+    world: World
+    snapshots: tuple[Snapshot, ...]
+    feeds: tuple[Snapshot, ...]
+
+    @property
+    def schema_hashes(self) -> dict[str, str]:
+        """Column layout by source and object."""
+        return {f"{one.source}/{one.object}": one.schema_hash for one in (*self.snapshots, *self.feeds)}
+
+
+class NothingPulled(Exception):
+    """There is no snapshot to plan from."""
+
+
+def load_world(wired: Wired, as_of: str) -> Loaded:
+    """The world as the newest accepted snapshots show it. Raises NothingPulled where no CRM was pulled yet."""
+    by_object = {name: _current(wired, wired.kinds, name) for name in OBJECT_SCHEMAS}
+    accounts = by_object["account"]
+    if not accounts:
+        raise NothingPulled("no accounts have been pulled yet; run `platbook pull` first")
+    feeds = _feeds(wired, "firm"), _feeds(wired, "fact")
+    agreed = wired.agreed.table()
+    frame = wired.engine.from_arrow
+    tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
+    maps = {one.source: wired.mappings.crms[one.source] for one in accounts}
+    missing = {one.source: frozenset(one.meta.get("missing", ())) for one in accounts}
+    hidden = {source: _ever_agreed(agreed, source, fields) for source, fields in missing.items()}
+    world = World(
+        records=frame(tables["account"]),
+        firms=frame(_read(wired, feeds[0], FIRMS)),
+        previous_firms=frame(_read(wired, _before(wired, feeds[0]), FIRMS)),
+        facts=frame(_read(wired, feeds[1], FACTS)),
+        users=frame(tables["user"]),
+        opportunities=frame(tables["opportunity"]),
+        team_members=frame(tables["team_member"]),
+        field_changes=frame(tables["field_change"]),
+        crosswalk=frame(_shaped(wired.crosswalk.table(), CROSSWALK)),
+        agreed=frame(_shaped(agreed, AGREED)),
+        overrides=frame(_shaped(wired.decisions.overrides(), OVERRIDES)),
+        holds=frame(_shaped(wired.decisions.holds(as_of), HOLDS)),
+        hidden=hidden,
+        unmapped={source: _not_pushed(maps[source]) | (missing[source] - hidden[source]) for source in maps},
+        picklists={one.source: _picklists(one) for one in accounts},
+        lanes={source: _lanes(crm_map) for source, crm_map in maps.items()},
+        accepted_guards=wired.decisions.accepted_first_contacts(),
+        our_users={one.source: str(one.meta.get("our_user", "")) for one in accounts},
+    )
+    snapshots = tuple(one for found in by_object.values() for one in found)
+    return Loaded(world=world, snapshots=snapshots, feeds=(*feeds[0], *feeds[1]))
+
+
+def _current(wired: Wired, sources: Sequence[str], name: str) -> tuple[Snapshot, ...]:
+    found = (wired.snapshots.current(source, name) for source in sources)
+    return tuple(one for one in found if one is not None)
+
+
+def _feeds(wired: Wired, rows: str) -> tuple[Snapshot, ...]:
+    names = sorted(name for name, layout in wired.mappings.feeds.items() if layout.rows == rows)
+    return _current(wired, names, rows)
+
+
+def _before(wired: Wired, feeds: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
+    found = (wired.snapshots.previous(one.source, one.object) for one in feeds)
+    return tuple(one for one in found if one is not None)
+
+
+def _read(wired: Wired, snapshots: Sequence[Snapshot], schema: Schema) -> pa.Table:
+    return widened([wired.snapshots.read(one) for one in snapshots], schema)
+
+
+def _shaped(table: pa.Table, schema: Schema) -> pa.Table:
+    if not table.num_rows:
+        return empty(schema)
+    return table.select(list(schema)).cast(arrow_schema(schema))
+
+
+def _ever_agreed(agreed: pa.Table, source: str, fields: frozenset[str]) -> frozenset[str]:
+    """Of fields the CRM no longer shows, those it once did: hidden from us now, which is not the same as empty."""
+    ours = agreed.filter(pc.equal(agreed["connection"], source))
+    return frozenset(name for name in fields if ours[f"{name}__kind"].null_count < ours.num_rows)
+
+
+def _not_pushed(crm_map: CrmMap) -> frozenset[str]:
+    fields = crm_map.objects["account"].fields
+    return frozenset(name for name in MANAGED if name not in fields or not fields[name].push)
+
+
+def _lanes(crm_map: CrmMap) -> dict[str, str]:
+    return {name: spec.lane for name, spec in crm_map.objects["account"].fields.items() if spec.push}
+
+
+def _picklists(accounts: Snapshot) -> Mapping[str, frozenset[str]]:
+    return {name: frozenset(values) for name, values in accounts.meta.get("picklists", {}).items()}
