@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from connectors.errors import ConnectorError, Fatal, Rejected, Retriable
-from connectors.hubspot.records import PARENT, primary
+from connectors.hubspot.records import PARENT
 from connectors.hubspot.responses import SYSTEM, Lost, RowError, row_errors
 from connectors.hubspot.session import HubSpotSession
 from connectors.hubspot.transport import Call
@@ -20,6 +20,8 @@ READ_BATCH = 1_000
 WRITE_BATCH = 100  # the archive limit; creating would take 2,000, but one size keeps the two steps together
 
 T = TypeVar("T")
+_TYPE_NAMES = {5: "deal_to_company", 341: "deal_to_company_unlabeled"}
+_NOTHING_THERE = "OBJECT_NOT_FOUND"  # how HubSpot reports that a record has no associations
 _PARENT_TYPE = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": CHILD_TO_PARENT}]
 
 
@@ -32,11 +34,15 @@ def read_parents(session: HubSpotSession, company_ids: Sequence[str]) -> dict[st
 
 
 def add_companies(session: HubSpotSession, native_object: str, records: Sequence[dict[str, Any]]) -> None:
-    """Set `associations.companies` on records that came by search, which does not give associations."""
-    found = _read(session, (native_object, "companies"), [record["id"] for record in records])
+    """Give deals that came by search their companies, worded as a list would: search has no associations."""
+    found = _read(session, (native_object, "companies"), [str(record["id"]) for record in records])
     for record in records:
-        ends = [(end, str(kind)) for end, kinds in found.get(record["id"], ()) for kind in kinds]
-        record["associations.companies"] = primary(ends)
+        ends = found.get(str(record["id"]), ())
+        listed = [
+            {"id": end, "type": _TYPE_NAMES.get(kind, "other_unlabeled")} for end, kinds in ends for kind in kinds
+        ]
+        if listed:
+            record["associations"] = {"companies": {"results": listed}}
 
 
 Pair = tuple[Write, str]  # a row, and the parent company that one step removes or sets for it
@@ -182,6 +188,7 @@ def _read(
         inputs: list[dict[str, str]] = [{"id": one} for one in part]
         while inputs:
             answer = session.read(f"POST /associations/{kinds[0]}/read", get_page, *kinds, {"inputs": inputs})
+            _refuse_partial(answer)
             following = []
             for row in answer.get("results") or ():
                 start = str((row.get("from") or {}).get("id"))
@@ -193,6 +200,14 @@ def _read(
                     following.append({"id": start, "after": str(after)})
             inputs = following
     return found
+
+
+def _refuse_partial(answer: Mapping[str, Any]) -> None:
+    """A row that could not be read must not pass for one without a parent."""
+    for error in row_errors(answer):
+        if error.category != _NOTHING_THERE and "NO_ASSOCIATIONS_FOUND" not in error.code:
+            fact = f"HubSpot could not read the associations of some companies ({error.code})"
+            raise Retriable(f"{fact}. It may work later.", system=SYSTEM, code=error.code)
 
 
 def _edge(child: str, parent: str) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def _retry_after(answer: Answer) -> float | None:
 
 def _row_error(entry: Mapping[str, Any]) -> RowError:
     context = entry.get("context")
-    named = context.get("ids") if isinstance(context, dict) else None
+    names = context if isinstance(context, dict) else {}
+    named = names.get("ids") or names.get("fromObjectId")  # objects, and the near ends of associations
     ids = frozenset(str(one) for one in named) if isinstance(named, list) else frozenset()
     return RowError(category=str(entry.get("category", "")), code=_code(entry), message=_plain(entry), ids=ids)
 

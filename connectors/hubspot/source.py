@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from connectors.errors import Retriable
 from connectors.hubspot import associations
-from connectors.hubspot.records import MERGED_IDS, OBJECT_ID, VERSION, flat, property_names
+from connectors.hubspot.records import MERGED_IDS, OBJECT_ID, VERSION, property_names
 from connectors.hubspot.responses import SYSTEM
 from connectors.hubspot.session import HubSpotSession
 from connectors.protocol import NativeField, NativeRecord, Org, Page
@@ -66,8 +66,9 @@ class HubSpotSource:
     def pull(self, native_object: str, fields: Sequence[str], *, since: str | None = None) -> Iterator[Page]:
         """All records in use, then the archived ones; with `since` only those modified or archived from then on.
 
-        Owners always come whole: archiving one leaves no trace of the time. A record may come twice in one pull when it
-        moves between pages; the later one is the newer.
+        Records are as HubSpot sends them: id, archived, and values under `properties`; deals with their companies under
+        `associations` when such a field is asked for. Owners always come whole: archiving one leaves no trace of the
+        time. A record may come twice in one pull when it moves between pages; the later one is the newer.
         """
         if native_object == "owners":
             return self._owners()
@@ -110,7 +111,7 @@ class HubSpotSource:
         for records, last in self._pages(f"GET /objects/{native_object}", package.basic_api.get_page, **asked):
             if not short:
                 self._complete(native_object, records, names, archived=archived)
-            yield tuple(flat(record) for record in records), last
+            yield tuple(records), last
 
     def _complete(
         self, native_object: str, records: Sequence[dict[str, Any]], names: Sequence[str], *, archived: bool
@@ -139,7 +140,7 @@ class HubSpotSource:
         while True:
             body = _search_body(names, since, last_id)
             answer = self._session.read(f"POST /objects/{native_object}/search", do_search, body)
-            records = [flat(record) for record in answer.get("results") or ()]
+            records = list(answer.get("results") or ())
             if any(field.startswith("associations.") for field in fields):
                 associations.add_companies(self._session, native_object, records)
             yield tuple(records)

@@ -1,4 +1,4 @@
-"""Writes HubSpot companies in batches of 100 with a result for every row, parents by association; reads history after."""
+"""Writes HubSpot companies in batches of 100, one result a row; parents by association; property history after."""
 
 from __future__ import annotations
 
