@@ -12,7 +12,8 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, cast
+from types import TracebackType
+from typing import Any, NoReturn, Self, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -89,6 +90,16 @@ class Session(Salesforce):
     def __getattr__(self, name: str) -> NoReturn:
         """Refuse the library's `session.Account`, `.bulk` and `.bulk2`: they keep old tokens and loop on a 401."""
         raise AttributeError(f"Session has no {name!r}; use call(), composite() or retrieve()")
+
+    def close(self) -> None:
+        """Close the connections. The session may not be used afterwards."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
 
     @property
     def user_id(self) -> str:

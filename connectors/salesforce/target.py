@@ -31,6 +31,7 @@ _PLAIN = {"Accept-Encoding": "identity"}  # a compressed answer carries another 
 _STAMP = "SystemModstamp"
 _NOT_VISIBLE = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"})
 _ETAG = re.compile(r'(?:W/)?"[!#-~]+"|[!#-)+-~][!#-~]*', re.ASCII)  # quoted or bare; never the wildcard *
+_NO_VERSION = f'"{"A" * 27}="'  # has the form of an ETag and is none
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT")
 _NOT_STAMP = re.compile(r"[^A-Za-z0-9._/-]+")
 _LOST_IN_A_ROW = 2  # after so many lost answers the rest is not sent
@@ -113,6 +114,16 @@ class SalesforceTarget:
             for account_id in members:
                 sizes[account_id] = sizes.get(account_id, 0) + 1
         return {record_id: sizes[to_18(record_id)] for record_id in record_ids if to_18(record_id) in sizes}
+
+    def honours_conditions(self, record_id: str, *, stamp: str, before_send: Callable[[], None]) -> bool:
+        """Tell whether If-Match is honoured inside composite: a write of nothing, at a version no record has.
+
+        It must be refused as stale. Where it is not, it changes no value (only the record's stamps), and the target
+        must be made with conditional_in_composite=False. One write request.
+        """
+        probe = _Row(record_id=to_18(record_id), fields={}, version=_NO_VERSION)
+        outcomes = self._send_conditional([probe], _Sending(headers=_stamped(stamp), before_send=before_send))
+        return outcomes[probe.record_id].verdict is Verdict.STALE
 
     def _lane(self, lane: Lane) -> tuple[int, Callable[[list[_Row], _Sending], dict[str, Outcome]]]:
         if lane is Lane.BATCH:
