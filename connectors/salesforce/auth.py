@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from connectors.salesforce.session import Http, Session
 
 API_VERSION = "62.0"
 
+_VERSION = re.compile(r"\d{2,3}\.0", re.ASCII)
 _SUFFIX = ".salesforce.com"
 _LOCAL_DOMAIN = "platbook-sandbox.my"  # never leaves this machine: the loopback adapter rewrites it
 _SHARED_DOMAINS = ("login", "test")
@@ -63,7 +65,7 @@ def connect(
     return Session(
         http=http,
         login={**login, "domain": domain},
-        api_version=config.api_version.removeprefix("v"),
+        api_version=_version(config.api_version),
         policy=policy or RetryPolicy(),
         meter=meter or CallMeter(),
     )
@@ -94,6 +96,13 @@ def _domain(login_url: str) -> tuple[str, str]:
             system=SYSTEM,
         )
     return host.removesuffix(_SUFFIX), ""
+
+
+def _version(text: str) -> str:
+    version = text.removeprefix("v")
+    if not _VERSION.fullmatch(version):
+        raise Fatal(f"salesforce.api_version is {text!r}; expected a release such as {API_VERSION}", system=SYSTEM)
+    return version
 
 
 def _client(config: ClientCredentials, domain: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 
 from connectors.errors import ConnectorError, Fatal, Rejected, Retriable, Stale
 from connectors.http import never_sent, retry_after_s
@@ -142,26 +142,14 @@ def login_failure(error: Exception) -> ConnectorError:
     is_down = isinstance(code, int) and (code in _THROTTLED or code >= 500)
     if is_down or str(code) in _TRANSIENT_LOGINS:
         return Retriable(f"Salesforce login: {code}; try again later", system=SYSTEM, code=str(code))
-    reason = _one_line(error.auth_message)
+    reason = (
+        "" if error.auth_message.lstrip().startswith("<") else _one_line(error.auth_message)
+    )  # a page, not a reason
     text = (
         f"Salesforce login refused: {code}{f' ({reason})' if reason else ''}. Check the client id, the client secret "
         "or private key, the user name, login_url (My Domain), and that the connected app is allowed for its user"
     )
     return Fatal(text, system=SYSTEM, code=str(code))
-
-
-def from_library(error: Exception, *, route: str = "call", is_write: bool = False) -> ConnectorError:
-    """Give the connector error for anything that simple-salesforce or requests raises."""
-    if isinstance(error, ConnectorError):
-        return error
-    if isinstance(error, SalesforceAuthenticationFailed):
-        return login_failure(error)
-    if isinstance(error, SalesforceError):
-        return failure(Reply(status=error.status, body=error.content), route=route, is_write=is_write)
-    if isinstance(error, requests.RequestException):
-        return transport_failure(error, route=route, is_write=is_write)
-    text = f"Salesforce {route}: {type(error).__name__}. Read the records back before trying again"
-    return LostAnswer(text, system=SYSTEM, code=type(error).__name__)
 
 
 def row_outcome(status: int, body: object, *, version: str = "") -> Outcome:
@@ -180,6 +168,24 @@ def collection_outcomes(record_ids: Sequence[str], status: int, body: object) ->
         lost = Outcome(verdict=Verdict.UNKNOWN, code="RESULT_COUNT", message="rows and results differ in number")
         return (lost,) * len(record_ids)
     return tuple(_collected(record_id, row) for record_id, row in zip(record_ids, body, strict=True))
+
+
+def composite_results(references: Sequence[str], body: object) -> list[dict[str, Any]] | None:
+    """Give one result per subrequest in the order asked; a missing or broken one as status 500. None: not readable."""
+    answered = body.get("compositeResponse") if isinstance(body, Mapping) else None
+    if not isinstance(answered, list):
+        return None
+    by_reference = {item.get("referenceId"): item for item in answered if _is_part(item)}
+    return [by_reference.get(reference, {"httpStatusCode": 500}) for reference in references]
+
+
+def _is_part(item: object) -> bool:
+    """Tell whether a subrequest's result can be read: it names its request and has a status and real headers."""
+    if not isinstance(item, Mapping) or not isinstance(item.get("referenceId"), str):
+        return False
+    headers = item.get("httpHeaders") or {}
+    is_plain = isinstance(headers, Mapping) and all(isinstance(value, str) for value in headers.values())
+    return type(item.get("httpStatusCode")) is int and is_plain
 
 
 def _collected(record_id: str, row: object) -> Outcome:

@@ -24,6 +24,7 @@ from connectors.protocol import CallMeter
 from connectors.salesforce.responses import (
     SYSTEM,
     Reply,
+    composite_results,
     failure,
     login_failure,
     transport_failure,
@@ -157,7 +158,7 @@ class Session(Salesforce):
         """Send up to 25 subrequests as one call and give their results in the order sent.
 
         Each stands alone (allOrNone false) and needs its own headers: subrequests inherit only Accept, Authorization
-        and Content-Type. Raises like `call`, and as for an unreadable answer when a result is missing.
+        and Content-Type. A missing result is one of status 500. Raises like `call`.
         """
         body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": subrequests}
         reply = self.call(
@@ -170,7 +171,10 @@ class Session(Salesforce):
             check=check,
             json=body,
         )
-        return _in_order(subrequests, reply.body, route=route, is_write=is_write)
+        results = composite_results([item["referenceId"] for item in subrequests], reply.body)
+        if results is None:
+            raise unreadable(route=route, is_write=is_write)
+        return results
 
     def retrieve(self, native_object: str, record_ids: list[str], fields: list[str]) -> list[dict[str, Any] | None]:
         """Read up to 2,000 records by id in one call; None stands for one that is gone or not visible."""
@@ -325,12 +329,3 @@ def _parsed(response: requests.Response) -> tuple[Any, bool]:
         return json.loads(response.content), True
     except ValueError:
         return response.text, False
-
-
-def _in_order(subrequests: list[dict[str, Any]], body: object, *, route: str, is_write: bool) -> list[dict[str, Any]]:
-    results = body.get("compositeResponse") if isinstance(body, dict) else None
-    if not isinstance(results, list):
-        raise unreadable(route=route, is_write=is_write)
-    by_reference = {item.get("referenceId"): item for item in results if isinstance(item, dict)}
-    missing: dict[str, Any] = {"httpStatusCode": 500, "body": None, "httpHeaders": {}}
-    return [by_reference.get(item["referenceId"], missing) for item in subrequests]

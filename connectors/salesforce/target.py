@@ -357,9 +357,9 @@ def _no_passing_failure(body: object) -> None:
     """Raise Retriable when a part of a composite read failed for a reason that passes: the call is then repeated."""
     parts = body.get("compositeResponse") if isinstance(body, dict) else None
     for item in parts if isinstance(parts, list) else ():
-        if item["httpStatusCode"] >= 300:
-            reply = Reply(status=item["httpStatusCode"], body=item.get("body"))
-            error = failure(reply, route="composite_read", is_write=False)
+        status = item.get("httpStatusCode") if isinstance(item, dict) else None
+        if isinstance(status, int) and status >= 300:
+            error = failure(Reply(status=status, body=item.get("body")), route="composite_read", is_write=False)
             if isinstance(error, Retriable):
                 raise error
 

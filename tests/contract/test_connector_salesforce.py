@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -260,6 +261,39 @@ def test_an_edit_at_the_moment_of_the_write_is_not_overwritten(
 
     assert _send(target, [write])[0].verdict is Verdict.STALE
     assert sandbox.world.table("salesforce", "Account")[accounts.lakeside]["OwnerId"] == people.ana
+
+
+@pytest.mark.parametrize(("count", "in_composite"), [(300, True), (40, False)])
+def test_no_edit_of_a_person_racing_with_ours_is_lost(
+    session: Session,
+    sandbox: Sandbox,
+    many_accounts: Callable[[int], list[str]],
+    people: Any,
+    count: int,
+    in_composite: bool,
+) -> None:
+    target = SalesforceTarget(session, conditional_in_composite=in_composite)
+    ids = many_accounts(count)
+    writes = [
+        Write(key=one, record_id=one, fields={"OwnerId": people.ana}, version=current.version)
+        for one, current in target.read(ids, ("OwnerId",), versions=True).items()
+        if current
+    ]
+    dice = random.Random(11)
+
+    def somebody(event: dict[str, Any]) -> None:
+        chosen = [dice.choice(ids)] + [one for one in event["ids"] if dice.random() < 0.3]
+        for one in chosen:
+            edit = dice.choice([{"OwnerId": people.rule}, {"Name": f"Renamed {dice.random()}"}])
+            sandbox.world.human_edit("salesforce", "Account", one, edit, by=people.bea)
+
+    sandbox.world.on("before_write", somebody)
+    results = _send(target, writes)
+
+    ours = [change for change in sandbox.world.history if change.by == sandbox.world.integration_user]
+    assert {change.old for change in ours} == {people.bea}  # the owner that was read, never one a person set since
+    assert [change.record_id for change in ours] == [one.record_id for one in results if one.verdict is Verdict.OK]
+    assert {result.verdict for result in results} == {Verdict.OK, Verdict.STALE}
 
 
 def test_what_the_organisation_refuses_is_rejected_row_by_row(

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import requests
-from simple_salesforce.exceptions import (
-    SalesforceAuthenticationFailed,
-    SalesforceExpiredSession,
-    SalesforceGeneralError,
-    SalesforceMalformedRequest,
-    SalesforceMoreThanOneRecord,
-    SalesforceRefusedRequest,
-    SalesforceResourceNotFound,
-)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectors.errors import Fatal, Rejected, Retriable, Stale
 from connectors.protocol import Verdict
-from connectors.salesforce.responses import Reply, collection_outcomes, failure, first_error, from_library, row_outcome
+from connectors.salesforce.responses import (
+    Reply,
+    collection_outcomes,
+    composite_results,
+    failure,
+    first_error,
+    row_outcome,
+)
 from connectors.salesforce.retry import LostAnswer
 
 A, B = "001000000000001AAA", "001000000000002AAA"
@@ -149,23 +148,49 @@ def test_a_refused_collection_refuses_all_its_rows() -> None:
     assert [(outcome.verdict, outcome.code) for outcome in outcomes] == [(Verdict.REJECTED, "INVALID_FIELD")] * 2
 
 
-_ARGS = ("https://acme.my.salesforce.com/x", 0, "Account")
-LIBRARY = {
-    "300": (SalesforceMoreThanOneRecord(_ARGS[0], 300, "x", b"[]"), Fatal),
-    "400": (SalesforceMalformedRequest(_ARGS[0], 400, "x", _envelope("INVALID_FIELD")), Fatal),  # type: ignore[arg-type]  # the library passes parsed JSON
-    "401": (SalesforceExpiredSession(_ARGS[0], 401, "x", _envelope("INVALID_SESSION_ID")), Fatal),  # type: ignore[arg-type]  # the library passes parsed JSON
-    "403": (SalesforceRefusedRequest(_ARGS[0], 403, "x", _envelope("API_DISABLED_FOR_ORG")), Fatal),  # type: ignore[arg-type]  # the library passes parsed JSON
-    "404": (SalesforceResourceNotFound(_ARGS[0], 404, "x", _envelope("NOT_FOUND")), Rejected),  # type: ignore[arg-type]  # the library passes parsed JSON
-    "412": (SalesforceGeneralError(_ARGS[0], 412, "x", b""), Stale),
-    "503": (SalesforceGeneralError(_ARGS[0], 503, "x", b""), Retriable),
-    "login": (SalesforceAuthenticationFailed("invalid_grant", None), Fatal),
-    "reset": (requests.ConnectionError("reset"), LostAnswer),
-    "limit": (Fatal("x", system="salesforce"), Fatal),
-    "surprise": (KeyError("x"), LostAnswer),
-}
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["referenceId", "httpStatusCode", "httpHeaders", "body", "id", "success", "errors", "r0"]),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
 
 
-@pytest.mark.parametrize("case", LIBRARY)
-def test_every_exception_of_the_libraries_is_one_of_ours(case: str) -> None:
-    error, kind = LIBRARY[case]
-    assert type(from_library(error)) is kind
+@given(status=st.integers(100, 599), body=_JSON)
+@settings(max_examples=100)
+def test_a_row_is_written_only_when_its_own_status_says_so(status: int, body: object) -> None:
+    assert (row_outcome(status, body).verdict is Verdict.OK) == (200 <= status < 300)
+
+
+@given(body=_JSON)
+@settings(max_examples=100)
+def test_no_answer_however_odd_makes_a_collection_row_written_without_its_success(body: object) -> None:
+    outcomes = collection_outcomes([A], 200, body)
+    written = isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict) and body[0].get("success") is True
+    assert len(outcomes) == 1
+    assert written or outcomes[0].verdict is not Verdict.OK
+
+
+@given(parts=_JSON, named=st.booleans())
+@settings(max_examples=100)
+def test_every_part_of_a_composite_call_has_a_status_and_headers(parts: object, named: bool) -> None:
+    results = composite_results(["r0", "r1"], {"compositeResponse": parts} if named else parts)
+    if results is None:
+        return
+    assert len(results) == 2
+    for result in results:
+        assert isinstance(result["httpStatusCode"], int)
+        assert all(isinstance(value, str) for value in (result.get("httpHeaders") or {}).values())
+
+
+def test_results_of_a_composite_call_are_found_by_reference() -> None:
+    answered = [{"referenceId": "r1", "httpStatusCode": 204}, {"referenceId": "r0", "httpStatusCode": 412}]
+    results = composite_results(["r0", "r1", "r2"], {"compositeResponse": answered})
+    assert results is not None
+    assert [result["httpStatusCode"] for result in results] == [412, 204, 500]

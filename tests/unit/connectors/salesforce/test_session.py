@@ -312,6 +312,18 @@ def test_a_caller_that_has_lost_its_lease_stops_the_write(session: Session, wire
     assert session.meter.writes == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(300, Fatal), (400, Fatal), (403, Fatal), (404, Rejected), (412, Stale), (500, Retriable)],
+)
+def test_the_library_own_verbs_raise_our_errors(
+    session: Session, wire: responses.RequestsMock, status: int, kind: type[Exception]
+) -> None:
+    wire.get(f"{DATA}/query/", status=status, json=[{"errorCode": "SOME_CODE", "message": "m"}])
+    with pytest.raises(kind):
+        session.query("SELECT Id FROM Account")
+
+
 def test_a_moved_record_is_stale(session: Session, wire: responses.RequestsMock) -> None:
     wire.patch(ROW, status=412, json=[{"errorCode": "PRECONDITION_FAILED", "message": "no match"}])
 
