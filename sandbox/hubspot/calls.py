@@ -105,10 +105,12 @@ def page(results: list[dict[str, Any]], more: bool, last_id: str, link: str) -> 
     return body
 
 
-def batch(call: Call, results: list[Any], errors: list[dict[str, Any]], *, status: int = 200) -> Reply:
-    """The reply of a batch: `status`, or 207 when some rows failed."""
+def batch(
+    call: Call, results: list[Any], errors: list[dict[str, Any]], *, status: int = 200, partly: int = 207
+) -> Reply:
+    """The reply of a batch: `status`, or `partly` when some rows failed."""
     now = hubspot_time(call.world.now())
     body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
     if errors:
         body |= {"numErrors": len(errors), "errors": errors}
-    return Reply(body=body, status=207 if errors else status)
+    return Reply(body=body, status=partly if errors else status)

@@ -111,6 +111,22 @@ def create_group(call: Call) -> Reply:
     return Reply(body=known[name], status=201)
 
 
+def update_group(call: Call) -> Reply:
+    """Change label or order of a property group."""
+    body = read_group(call).body
+    body |= {name: value for name, value in call.fields().items() if name in ("label", "displayOrder")}
+    return Reply(body=body)
+
+
+def archive_group(call: Call) -> Reply:
+    """Remove a property group that no property is in."""
+    object_type, name = object_name(call.params["type"]), read_group(call).body["name"]
+    if any(d["groupName"] == name for d in definitions(call.world, object_type).values()):
+        raise invalid(f"property group {name} still has properties; move them first")
+    del groups(call.world, object_type)[name]
+    return Reply(status=204)
+
+
 def list_owners(call: Call) -> Reply:
     """A page of owners in id order: those in use, or the archived ones only."""
     archived, email = call.flag("archived"), call.query.get("email")

@@ -18,30 +18,35 @@ def create_links(call: Call) -> Reply:
     """Make edges of the given types; each row has its own result."""
 
     def make(start: End, end: End, entry: dict[str, Any]) -> dict[str, Any]:
-        types = _types(entry)
-        associate(call.world, start, end, types, **call.author)
-        labels = [LABELS[type_id] for type_id in types if type_id in LABELS]
-        return {
-            "fromObjectTypeId": TYPE_IDS[start[0]],
-            "fromObjectId": start[1],
-            "toObjectTypeId": TYPE_IDS[end[0]],
-            "toObjectId": end[1],
-            "labels": labels,
-        }
+        return _make(call, start, end, _types(entry.get("types")))
 
     return _each(call, make, status=201)
 
 
 def create_default_links(call: Call) -> Reply:
-    """Make edges without a label."""
+    """Make edges without a label. Rows that fail are named in a reply with status 200."""
 
     def make(start: End, end: End, entry: dict[str, Any]) -> dict[str, Any]:
-        type_id = _default(start[0], end[0])
-        associate(call.world, start, end, [type_id], **call.author)
-        spec = {"associationCategory": CATEGORY, "associationTypeId": type_id}
-        return {"from": {"id": start[1]}, "to": {"id": end[1]}, "associationSpec": spec}
+        return _make_default(call, start, end)
 
-    return _each(call, make, status=200)
+    return _each(call, make, status=200, partly=200)
+
+
+def create_link(call: Call) -> Reply:
+    """Make the edges of one pair; the body is the list of their types."""
+    start, end = _path_ends(call)
+    return Reply(body=_make(call, start, end, _types(call.body)), status=201)
+
+
+def create_default_link(call: Call) -> Reply:
+    """Make the edge without a label of one pair."""
+    return batch(call, [_make_default(call, *_path_ends(call))], [])
+
+
+def archive_link(call: Call) -> Reply:
+    """Remove all edges of one pair."""
+    unlink(call.world, *_path_ends(call), None, **call.author)
+    return Reply(status=204)
 
 
 def read_links(call: Call) -> Reply:
@@ -87,11 +92,36 @@ def archive_labels(call: Call) -> Reply:
     from_type, to_type = _pair(call)
     for entry in call.inputs(MOST_CREATED):
         start, end = (from_type, _object_id(entry.get("from"))), (to_type, _object_id(entry.get("to")))
-        unlink(call.world, start, end, _types(entry), **call.author)
+        unlink(call.world, start, end, _types(entry.get("types")), **call.author)
     return Reply(status=204)
 
 
-def _each(call: Call, make: Callable[[End, End, dict[str, Any]], dict[str, Any]], *, status: int) -> Reply:
+def _make(call: Call, start: End, end: End, types: list[int]) -> dict[str, Any]:
+    associate(call.world, start, end, types, **call.author)
+    return {
+        "fromObjectTypeId": TYPE_IDS[start[0]],
+        "fromObjectId": start[1],
+        "toObjectTypeId": TYPE_IDS[end[0]],
+        "toObjectId": end[1],
+        "labels": [LABELS[type_id] for type_id in types if type_id in LABELS],
+    }
+
+
+def _make_default(call: Call, start: End, end: End) -> dict[str, Any]:
+    type_id = _default(start[0], end[0])
+    associate(call.world, start, end, [type_id], **call.author)
+    spec = {"associationCategory": CATEGORY, "associationTypeId": type_id}
+    return {"from": {"id": start[1]}, "to": {"id": end[1]}, "associationSpec": spec}
+
+
+def _path_ends(call: Call) -> tuple[End, End]:
+    (from_type, to_type), params = _pair(call), call.params
+    return (from_type, _object_id({"id": params["id"]})), (to_type, _object_id({"id": params["to_id"]}))
+
+
+def _each(
+    call: Call, make: Callable[[End, End, dict[str, Any]], dict[str, Any]], *, status: int, partly: int = 207
+) -> Reply:
     from_type, to_type = _pair(call)
     made, errors = [], RowErrors()
     for entry in call.inputs(MOST_CREATED):
@@ -100,7 +130,7 @@ def _each(call: Call, make: Callable[[End, End, dict[str, Any]], dict[str, Any]]
             made.append(make(start, end, entry))
         except Refused as refused:
             errors.add(refused, fromObjectId=start[1], toObjectId=end[1])
-    return batch(call, made, errors.listed(), status=status)
+    return batch(call, made, errors.listed(), status=status, partly=partly)
 
 
 def _pair(call: Call) -> tuple[str, str]:
@@ -113,9 +143,9 @@ def _object_id(entry: Any) -> str:
     return str(entry["id"])
 
 
-def _types(entry: dict[str, Any]) -> list[int]:
+def _types(given: Any) -> list[int]:
     try:
-        types = [(t["associationCategory"], int(t["associationTypeId"])) for t in entry["types"]]
+        types = [(t["associationCategory"], int(t["associationTypeId"])) for t in given]
     except (KeyError, TypeError, ValueError) as error:
         raise invalid("Invalid input JSON: types need associationCategory and associationTypeId") from error
     if any(category != CATEGORY for category, _ in types):

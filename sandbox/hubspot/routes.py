@@ -46,6 +46,8 @@ PROPERTIES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/groups", catalogue.list_groups),
     ("POST", "/groups", catalogue.create_group),
     ("GET", "/groups/{name}", catalogue.read_group),
+    ("PATCH", "/groups/{name}", catalogue.update_group),
+    ("DELETE", "/groups/{name}", catalogue.archive_group),
     ("GET", "/{name}", catalogue.read_property),
     ("PATCH", "/{name}", catalogue.update_property),
     ("DELETE", "/{name}", catalogue.archive_property),
@@ -56,6 +58,12 @@ ASSOCIATIONS: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/batch/read", links.read_links),
     ("POST", "/batch/archive", links.archive_links),
     ("POST", "/batch/labels/archive", links.archive_labels),
+)
+LINKS: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/associations/{to}", links.list_links),
+    ("PUT", "/associations/{to}/{to_id}", links.create_link),
+    ("DELETE", "/associations/{to}/{to_id}", links.archive_link),
+    ("PUT", "/associations/default/{to}/{to_id}", links.create_default_link),
 )
 OWNERS: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "", catalogue.list_owners),
@@ -75,7 +83,7 @@ def routes(world: World) -> list[BaseRoute]:
     made: list[BaseRoute] = [
         _route(portal, base + path, method, handler) for base, family in families for method, path, handler in family
     ]
-    made.append(_route(portal, "/crm/v4/objects/{from}/{id}/associations/{to}", "GET", links.list_links))
+    made += [_route(portal, "/crm/v4/objects/{from}/{id}" + path, method, handler) for method, path, handler in LINKS]
     made.append(_route(portal, "/account-info/v3/details", "GET", portal.details))
     made.append(_route(portal, "/account-info/v3/api-usage/daily/private-apps", "GET", portal.usage))
     made += [_route(portal, p, "POST", portal.give_token, is_open=True) for p in ("/oauth/v1/token", "/oauth/v3/token")]
