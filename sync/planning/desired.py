@@ -12,11 +12,24 @@ from functools import reduce
 
 import narwhals as nw
 
-from mappings.canonical import ACCOUNT, MANAGED, FieldType
+from mappings.canonical import MANAGED
 from mappings.policy import ConflictPolicy, FieldPolicy
 from sync.engine import Engine, Frame
-from sync.frames import Expr, cases, certain, conform, first_by, null, one_of, same, stack, text
-from sync.planning.threeway import Action, Sides, State, classify, knobs_of, settled, unconcerned
+from sync.frames import Expr, cases, certain, conform, null, one_of, stack, text
+from sync.planning.attribution import with_actors
+from sync.planning.standing import with_holds, with_overrides
+from sync.planning.threeway import (
+    KNOB_COLUMNS,
+    KNOB_NAMES,
+    Action,
+    Sides,
+    State,
+    settled,
+    unconcerned,
+    with_action,
+    with_state,
+)
+from sync.planning.validity import with_validity
 from sync.world import CHANGES, INT, TEXT, Schema, World
 
 DESIRED: Schema = {
@@ -50,7 +63,6 @@ DIFFERENCES: Schema = {
 _KEY = ("connection", "record_id")
 _ABOUT = ("account_id", "account_name", "depth", "system", "old_system")
 _RECORD = ("merged_into", "modified_by", "modified_at")
-_TYPES = {field.name: field.type for field in ACCOUNT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +80,10 @@ def compare(desired: Frame, world: World, policy: ConflictPolicy, as_of: str, en
     sides = _side_by_side(wanted, world)
     open_rows = engine.materialize(_thinned(sides, world))
     detailed = engine.materialize(_with_details(open_rows, wanted, world))
-    found = [
-        _field_differences(detailed, name, policy.fields.get(name, FieldPolicy()), world, policy, as_of)
-        for name in MANAGED
-    ]
-    differences = engine.materialize(stack(found))
+    rows = engine.materialize(_long(detailed, world))
+    decided = engine.materialize(_decided(rows, world, policy, as_of, engine))
     return Compared(
-        differences=engine.materialize(_attributed(differences, world)),
+        differences=engine.materialize(conform(with_actors(decided, world), DIFFERENCES)),
         records=_record_counts(wanted, engine),
         fields=len(MANAGED),
     )
@@ -153,19 +162,20 @@ def _with_details(open_rows: Frame, wanted: Frame, world: World) -> Frame:
     return open_rows.join(details, on=list(_KEY), how="left").join(touched, on=list(_KEY), how="left")
 
 
-# --- one field --------------------------------------------------------------------------------------------------------
+# --- deciding ---------------------------------------------------------------------------------------------------------
 
 
-def _field_differences(
-    detailed: Frame, name: str, policy: FieldPolicy, world: World, conflicts: ConflictPolicy, as_of: str
-) -> Frame:
+def _long(detailed: Frame, world: World) -> Frame:
+    """One row per open field, its three sides beside what is known of the record and the rule."""
+    return stack([_field_rows(detailed, name, world) for name in MANAGED])
+
+
+def _field_rows(detailed: Frame, name: str, world: World) -> Frame:
     sides = _sides_of(name, world)
-    group = policy.group or name
-    rows = detailed.filter(_open(name, world)).select(
+    return detailed.filter(_open(name, world)).select(
         *_KEY,
         *_ABOUT,
         *_RECORD,
-        group=nw.lit(group),
         field=nw.lit(name),
         base_kind=sides.base_kind,
         base=_value_of(sides.base_kind, sides.base),
@@ -177,13 +187,6 @@ def _field_differences(
         evidence=nw.col(f"{name}__evidence"),
         blocked=nw.col(f"{name}__blocked"),
     )
-    judged = _with_validity(rows, name, world, conflicts)
-    settled_by_people = _with_overrides(_with_holds(judged, group, world, as_of), name, world, as_of)
-    decided = classify(settled_by_people, knobs_of(policy)).filter(nw.col("action") != Action.NONE.value)
-    unattributed = decided.with_columns(
-        reason=_reason(), actor_kind=null(TEXT), actor=null(TEXT), changed_at=null(TEXT)
-    )
-    return conform(unattributed, {**DIFFERENCES, "modified_by": TEXT, "modified_at": TEXT})
 
 
 def _value_of(kind: Expr, value: Expr) -> Expr:
@@ -191,99 +194,24 @@ def _value_of(kind: Expr, value: Expr) -> Expr:
     return nw.when((kind == "value") & (value != "")).then(value)
 
 
-def _with_validity(rows: Frame, name: str, world: World, conflicts: ConflictPolicy) -> Frame:
-    """Adds `writable`, and to `blocked` what the CRM would refuse or what would do damage beside the field."""
-    if _TYPES[name] is FieldType.USER_REF:
-        rows = _with_user_check(rows, world)
-        if conflicts.block_owner_change_with_team:
-            rows = _with_team_check(rows, world)
-    elif _TYPES[name] is FieldType.ACCOUNT_REF:
-        rows = _with_parent_check(rows, world)
-    elif _TYPES[name] is FieldType.PICKLIST:
-        rows = rows.with_columns(blocked=nw.coalesce(nw.col("blocked"), _picklist_reason(name, world)))
-    return rows.with_columns(writable=nw.col("blocked").is_null())
+def _decided(rows: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
+    """State, action and reason of every row; rows that need nothing are left out."""
+    knobs = engine.table(_knob_rows(policy), dict.fromkeys(("field", "group", *KNOB_NAMES), TEXT))
+    grouped = rows.join(knobs, on="field", how="left")
+    judged = with_validity(grouped, world, block_team=policy.block_owner_change_with_team)
+    # Cut here and after the state: Spark would otherwise write the whole table into each of its own branches.
+    answered = engine.materialize(with_overrides(with_holds(judged, world, as_of), world, as_of))
+    stated = engine.materialize(with_state(answered))
+    acted = with_action(stated, KNOB_COLUMNS).filter(nw.col("action") != Action.NONE.value)
+    return acted.with_columns(reason=_reason())
 
 
-def _with_user_check(rows: Frame, world: World) -> Frame:
-    users = world.users.select("connection", nw.col("user_id").alias("desired"), nw.col("is_active").alias("_active"))
-    users = users.with_columns(_known=nw.lit(True))
-    checked = rows.join(users, on=["connection", "desired"], how="left")
-    named = nw.col("desired_kind") == "value"
-    reason = cases(
-        [
-            (named & nw.col("_known").is_null(), "the proposed owner is not a user of this CRM; check the roster"),
-            (named & ~certain(nw.col("_active")), "the proposed owner is inactive in this CRM; name a successor"),
-        ],
-        null(TEXT),
-    )
-    return checked.with_columns(blocked=nw.coalesce(nw.col("blocked"), reason)).drop("_active", "_known")
-
-
-def _with_team_check(rows: Frame, world: World) -> Frame:
-    sizes = world.team_members.group_by(*_KEY).agg(nw.len().cast(nw.Int64()).alias("_team"))
-    checked = rows.join(sizes, on=list(_KEY), how="left")
-    reason = text(
-        "account team has ",
-        nw.col("_team").cast(nw.String()),
-        " members; an owner change by REST would drop it",
-    )
-    has_team = certain(nw.col("_team") > 0)
-    return checked.with_columns(blocked=nw.coalesce(nw.col("blocked"), nw.when(has_team).then(reason))).drop("_team")
-
-
-def _with_parent_check(rows: Frame, world: World) -> Frame:
-    live = world.records.filter(~certain(nw.col("is_deleted")) & nw.col("merged_into").is_null())
-    parents = live.select("connection", nw.col("record_id").alias("desired")).with_columns(_known=nw.lit(True))
-    checked = rows.join(parents, on=["connection", "desired"], how="left")
-    named = nw.col("desired_kind") == "value"
-    reason = cases(
-        [
-            (named & (nw.col("desired") == nw.col("record_id")), "an account cannot be its own parent"),
-            (named & nw.col("_known").is_null(), "the proposed parent is not a live account of this CRM; pull again"),
-        ],
-        null(TEXT),
-    )
-    return checked.with_columns(blocked=nw.coalesce(nw.col("blocked"), reason)).drop("_known")
-
-
-def _picklist_reason(name: str, world: World) -> Expr:
-    named = nw.col("desired_kind") == "value"
-    pairs = [
-        (
-            named & (nw.col("connection") == connection) & ~one_of(nw.col("desired"), fields[name]),
-            f"the proposed value is not in this CRM's picklist for {name}; add it there or change the rule",
-        )
-        for connection, fields in sorted(world.picklists.items())
-        if name in fields
+def _knob_rows(policy: ConflictPolicy) -> list[dict[str, str]]:
+    fields = {name: policy.fields.get(name, FieldPolicy()) for name in MANAGED}
+    return [
+        {"field": name, "group": own.group or name, **{knob: getattr(own, knob) for knob in KNOB_NAMES}}
+        for name, own in fields.items()
     ]
-    return cases(pairs, null(TEXT))
-
-
-def _with_holds(rows: Frame, group: str, world: World, as_of: str) -> Frame:
-    """Adds `held` and its reason. A hold on group `*` holds every group of the record."""
-    standing = nw.col("until").is_null() | (nw.col("until") >= as_of)
-    holds = world.holds.filter(standing & one_of(nw.col("group"), {group, "*"}))
-    named = first_by(holds, _KEY, ["group", "kind", "reason", "by"], descending={"group"})
-    reason = text(nw.col("kind"), ": ", nw.col("reason"), ", by ", nw.col("by"), _until())
-    return rows.join(
-        named.select(*_KEY, hold_reason=reason).with_columns(_held=nw.lit(True)), on=list(_KEY), how="left"
-    ).with_columns(held=certain(nw.col("_held")))
-
-
-def _with_overrides(rows: Frame, name: str, world: World, as_of: str) -> Frame:
-    """Adds `override`, `kept`, `refused`, `lapsed` and why it was refused."""
-    lapsed = ~nw.col("until").is_null() & certain(nw.col("until") < as_of)
-    reason = text("kept by ", nw.col("by"), ": ", nw.col("reason"), _until())
-    overrides = world.overrides.filter(nw.col("field") == name).select(
-        *_KEY, "kept", "refused", lapsed=lapsed, override_reason=reason
-    )
-    overrides = overrides.with_columns(_override=nw.lit(True))
-    joined = rows.join(overrides, on=list(_KEY), how="left")
-    return joined.with_columns(override=certain(nw.col("_override")), lapsed=certain(nw.col("lapsed")))
-
-
-def _until() -> Expr:
-    return nw.when(~nw.col("until").is_null()).then(text(", until ", nw.col("until")))
 
 
 def _reason() -> Expr:
@@ -307,48 +235,3 @@ def _reason() -> Expr:
         ],
         null(TEXT),
     )
-
-
-# --- who --------------------------------------------------------------------------------------------------------------
-
-
-def _attributed(differences: Frame, world: World) -> Frame:
-    """Adds who put the CRM value there: the field's history where it says so, else 'unknown' and the record's editor.
-
-    The record's last editor may have touched another field, so that alone never makes the actor 'us'.
-    """
-    key = [*_KEY, "field"]
-    history = world.field_changes.select(*key, "changed_at", "changed_by", "actor_kind", "new_value")
-    values = differences.select(*key, "crm")
-    told = history.join(values, on=key, how="inner").filter(same(_null_if_empty("new_value"), nw.col("crm")))
-    order = ["changed_at", "changed_by", "actor_kind"]
-    newest = first_by(told, key, order, descending={"changed_at"}).select(*key, *[_alias(c) for c in order])
-    joined = differences.drop("actor_kind", "actor", "changed_at").join(newest, on=key, how="left")
-    found = ~nw.col("_changed_at").is_null()
-    readable = nw.col("crm_kind") == "value"
-    by_record = nw.when(readable).then(nw.col("modified_by"))
-    at_record = nw.when(readable).then(nw.col("modified_at"))
-    return conform(
-        joined.with_columns(
-            actor_kind=cases([(found & _is_us(world), "us"), (found, nw.col("_actor_kind"))], "unknown"),
-            actor=cases([(found, nw.col("_changed_by"))], by_record),
-            changed_at=cases([(found, nw.col("_changed_at"))], at_record),
-        ),
-        DIFFERENCES,
-    )
-
-
-def _alias(column: str) -> Expr:
-    return nw.col(column).alias(f"_{column}")
-
-
-def _null_if_empty(column: str) -> Expr:
-    return nw.when(nw.col(column) != "").then(nw.col(column))
-
-
-def _is_us(world: World) -> Expr:
-    pairs = [
-        ((nw.col("connection") == connection) & (nw.col("_changed_by") == user), nw.lit(True))
-        for connection, user in sorted(world.our_users.items())
-    ]
-    return cases(pairs, nw.lit(False))

@@ -11,7 +11,6 @@ from enum import StrEnum
 
 import narwhals as nw
 
-from mappings.policy import FieldPolicy
 from sync.engine import Frame
 from sync.frames import Expr, cases, certain, one_of, possible, same
 
@@ -79,7 +78,7 @@ INPUTS = (*KINDS, "held", "writable", "override", "kept", "refused", "lapsed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
-    """The field policy as expressions: literals for one field, columns where rows have their own."""
+    """The field policy (mappings.policy.FieldPolicy) as expressions of text."""
 
     on_fill: Expr
     on_update: Expr
@@ -92,23 +91,30 @@ class Knobs:
 KNOB_NAMES = ("on_fill", "on_update", "on_drift", "on_conflict", "on_takeover", "clear")
 
 
-def knobs_of(policy: FieldPolicy) -> Knobs:
-    """The knobs of one field's policy."""
-    return Knobs(**{name: nw.lit(getattr(policy, name)) for name in KNOB_NAMES})
+KNOB_COLUMNS = Knobs(**{name: nw.col(name) for name in KNOB_NAMES})
+"""Knobs that stand in columns of the rows."""
 
 
 def classify(frame: Frame, knobs: Knobs) -> Frame:
     """Adds `state` and `action` to rows with the columns INPUTS; total, and null in neither."""
-    known = _with_values(frame)
-    compared = known.with_columns(
+    return with_action(with_state(frame), knobs)
+
+
+def with_state(frame: Frame) -> Frame:
+    """Adds `state`: the row of the table that matches."""
+    compared = _with_values(frame).with_columns(
         _x_b=nw.col("_agreed") & same(nw.col("_x"), nw.col("_b")),
         _x_d=same(nw.col("_x"), nw.col("_d")),
         _d_b=nw.col("_agreed") & same(nw.col("_d"), nw.col("_b")),
         _x_kept=certain(nw.col("override")) & same(nw.col("_x"), _text("kept")),
         _d_refused=same(nw.col("_d"), _text("refused")),
     )
-    stated = compared.with_columns(state=_state())
-    return stated.with_columns(action=_action(knobs)).drop(*_SCRATCH)
+    return compared.with_columns(state=_state()).drop(*_SCRATCH)
+
+
+def with_action(frame: Frame, knobs: Knobs) -> Frame:
+    """Adds `action` to rows that have a state: what the policy makes of it."""
+    return frame.with_columns(action=_action(knobs))
 
 
 def settled(sides: Sides) -> Expr:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any
 
 import narwhals as nw
 import pytest
@@ -12,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.engines import PolarsEngine
-from mappings.policy import FieldPolicy
-from sync.planning.threeway import COLUMNS, INPUTS, KINDS, KNOB_NAMES, Action, Knobs, State, classify, knobs_of, settled
+from sync.planning.threeway import COLUMNS, INPUTS, KINDS, KNOB_COLUMNS, KNOB_NAMES, Action, State, classify, settled
 
 ENGINE = PolarsEngine()
-COLUMN_KNOBS = Knobs(**{name: nw.col(name) for name in KNOB_NAMES})
 FLAGS = {"held", "writable", "override", "lapsed"}
 SCHEMA = {name: nw.Boolean() if name in FLAGS else nw.String() for name in (*INPUTS, *KNOB_NAMES)}
 WRITES = {Action.AUTO, Action.APPROVE}
@@ -121,7 +118,7 @@ def reference_action(case: Case, state: str) -> str:
 
 def run(cases: list[Case]) -> list[tuple[str, str]]:
     table = ENGINE.table([vars(case) for case in cases], SCHEMA)
-    return [(row["state"], row["action"]) for row in ENGINE.rows(classify(table, COLUMN_KNOBS))]
+    return [(row["state"], row["action"]) for row in ENGINE.rows(classify(table, KNOB_COLUMNS))]
 
 
 VALUES = (None, "", "u", "v", "w")
@@ -296,16 +293,6 @@ def test_settled_rows_are_exactly_the_unmanaged_and_noop_ones(sweep: list[tuple[
     table = ENGINE.table([vars(case) for case, _, _ in sweep], SCHEMA).select(*KINDS)
     told = [row["settled"] for row in ENGINE.rows(table.with_columns(settled=settled(COLUMNS)))]
     assert told == [state in ("unmanaged", "noop") for _, state, _ in sweep]
-
-
-def test_literal_knobs_of_one_policy_decide_as_the_knob_columns_do(sweep: list[tuple[Case, str, str]]) -> None:
-    plain = [(case, state, action) for case, state, action in sweep if vars(case).items() >= DEFAULTS.items()]
-    table = ENGINE.table([vars(case) for case, _, _ in plain], {n: SCHEMA[n] for n in INPUTS})
-    told = [(row["state"], row["action"]) for row in ENGINE.rows(classify(table, knobs_of(FieldPolicy())))]
-    assert told == [(state, action) for _, state, action in plain]
-
-
-DEFAULTS: dict[str, Any] = {name: getattr(FieldPolicy(), name) for name in KNOB_NAMES}
 
 
 def test_the_order_of_the_rows_does_not_matter(sweep: list[tuple[Case, str, str]]) -> None:
