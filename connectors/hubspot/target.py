@@ -184,8 +184,9 @@ class _BatchUpdate:
     def _halve(self, rows: Mapping[str, Mapping[str, str]], code: str, message: str) -> None:
         """Send rows that were not written again in two halves, so that the bad ones end up alone."""
         if self._splits < 2:
+            some = any(result.verdict is Verdict.OK for result in self._results.values())
             why = f"not tried alone after too many refusals: {message}"
-            self._note(rows, Verdict.RETRIABLE, code, why)
+            self._note(rows, Verdict.RETRIABLE if some else Verdict.REJECTED, code, why)
             return
         self._splits -= 2
         ids = list(rows)
