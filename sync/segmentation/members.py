@@ -1,0 +1,93 @@
+"""What the members of a deciding organisation add up to: hospitals, beds, states, payer bounds, line revenue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import narwhals as nw
+
+from mappings.policy import Regulation
+from sync.engine import Engine, Frame
+from sync.frames import cases, certain, count_where
+from sync.world import INT, TEXT
+
+_POST_ACUTE = "home health|hospice|skilled nursing|nursing facility|rehabilitation|long term acute"
+_KINDS: tuple[tuple[str, str], ...] = (
+    ("idn|health system|corporate parent", "SYSTEM"),
+    ("surgery center|ambulatory surg", "ASC"),
+    ("physician|medical group|group practice", "PHYSICIAN_GROUP"),
+    (_POST_ACUTE, "POST_ACUTE"),
+    ("dialysis|laborator|pharmac|imaging", "OTHER"),
+    ("hospital|acute|psychiatric|children|critical access|religious", "HOSPITAL"),
+)
+_PAYER_SUM_BP = (9800, 10200)  # shares that do not add up to about 100 % are no information
+
+
+def with_traits(accounts: Frame) -> Frame:
+    """Adds what roll-ups and classes rest on: `kind`, `cah`, and payer shares where they add up."""
+    type_text = nw.coalesce(
+        nw.concat_str([nw.col("firm_type"), nw.coalesce("hospital_type", nw.lit(""))], separator=" "), "account_type"
+    ).str.to_lowercase()
+    kind = cases([(type_text.str.contains(pattern), name) for pattern, name in _KINDS], nw.lit(None, dtype=TEXT))
+    numbered = nw.col("ccn").str.slice(2, 2) == "13"
+    days = nw.col("medicare_days_bp") + nw.col("medicaid_days_bp") + nw.col("other_days_bp")
+    adds_up = certain((days >= _PAYER_SUM_BP[0]) & (days <= _PAYER_SUM_BP[1]))
+    return accounts.with_columns(
+        kind=kind,
+        cah=cases([(numbered, "CAH"), (nw.col("is_critical_access"), "CAH")], _no_certificate()),
+        gov_days_bp=nw.when(adds_up).then(nw.col("medicare_days_bp") + nw.col("medicaid_days_bp")),
+        other_valid_bp=nw.when(adds_up).then(nw.col("other_days_bp")),
+    )
+
+
+def _no_certificate() -> nw.Expr:
+    """`NOT` where a certificate number or flag says it is none, unknown where neither is there."""
+    return cases([(~nw.col("ccn").is_null(), "NOT"), (~nw.col("is_critical_access"), "NOT")], nw.lit(None, dtype=TEXT))
+
+
+def certificate_of_need(regulation: Iterable[Regulation], as_of: str, engine: Engine) -> Frame:
+    """`state`, `con`: what holds in each state on the date."""
+    rows = [
+        {"state": fact.state, "con": fact.con}
+        for fact in regulation
+        if (not fact.valid_from or fact.valid_from <= as_of) and (not fact.valid_to or as_of < fact.valid_to)
+    ]
+    return engine.table(rows, {"state": TEXT, "con": TEXT})
+
+
+def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
+    """One row per `holder_account_id` with sums, counts and bounds over its member hospitals.
+
+    `*_missing` counts hospitals where the value is unknown: a sum with missing parts is a lower bound only.
+    """
+    hospital = nw.col("kind") == "HOSPITAL"
+    state = nw.when(hospital).then(nw.col("state"))
+    revenue = nw.when(hospital & (nw.col("net_patient_revenue_cents") > 0)).then(nw.col("net_patient_revenue_cents"))
+    share = nw.col(line_share)
+    sited = traits.join(con, on="state", how="left").with_columns(
+        hospital_state=state,
+        hospital_beds=nw.when(hospital).then(nw.col("staffed_beds")),
+        line_revenue=revenue * share,
+        known_revenue=nw.when(~share.is_null()).then(revenue),
+        gov=nw.when(hospital).then(nw.col("gov_days_bp")),
+        other=nw.when(hospital).then(nw.col("other_valid_bp")),
+        free=hospital & (nw.col("con") == "none"),
+        unruled=hospital & (nw.col("con").is_null() | (nw.col("con") == "unknown")),
+        is_hospital=hospital,
+    )
+    return sited.group_by("holder_account_id").agg(
+        count_where(nw.col("is_hospital")).alias("hospitals"),
+        count_where(nw.col("is_hospital") & nw.col("hospital_beds").is_null()).alias("beds_missing"),
+        count_where(nw.col("is_hospital") & nw.col("gov").is_null()).alias("payer_missing"),
+        count_where(nw.col("is_hospital") & nw.col("line_revenue").is_null()).alias("line_missing"),
+        count_where(nw.col("free")).alias("free_sites"),
+        count_where(nw.col("unruled")).alias("unruled_sites"),
+        nw.col("hospital_beds").sum().cast(INT).alias("beds_known"),
+        nw.col("hospital_state").min().alias("first_state"),
+        nw.col("hospital_state").max().alias("last_state"),
+        nw.col("gov").min().alias("gov_min"),
+        nw.col("gov").max().alias("gov_max"),
+        nw.col("other").max().alias("other_max"),
+        nw.col("line_revenue").sum().cast(INT).alias("line_revenue"),
+        nw.col("known_revenue").sum().cast(INT).alias("known_revenue"),
+    )
