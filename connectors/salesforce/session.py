@@ -180,10 +180,14 @@ class Session(Salesforce):
         """Read up to 2,000 records by id in one call; None stands for one that is gone or not visible."""
         path = f"composite/sobjects/{native_object}"
         body = {"ids": record_ids, "fields": fields}
-        reply = self.call("POST", path, route="retrieve", is_write=False, json=body)
-        if not isinstance(reply.body, list):
-            raise unreadable(route="retrieve", is_write=False)
-        return reply.body
+
+        def is_whole(answer: object) -> None:
+            if not isinstance(answer, list) or len(answer) != len(record_ids):
+                raise unreadable(route="retrieve", is_write=False)
+
+        reply = self.call("POST", path, route="retrieve", is_write=False, json=body, check=is_whole)
+        records: list[dict[str, Any] | None] = reply.body
+        return records
 
     def _call_salesforce(
         self, method: str, url: str, name: str = "", retries: int = 0, max_retries: int = 3, **kwargs: Any

@@ -16,6 +16,7 @@ from connectors.salesforce.responses import SYSTEM, unreadable
 from connectors.salesforce.session import Session
 
 _MERGEABLE = frozenset({"Account", "Contact", "Lead"})
+_STAMPS = ("SystemModstamp", "LastModifiedDate", "CreatedDate")  # best first: the first also moves for automation
 _NEVER_DELETED = frozenset({"User", "Organization", "UserRole", "Profile"})
 _QUERY_OPTIONS = {"Sforce-Query-Options": f"batchSize={PAGE_ROWS}"}
 
@@ -26,7 +27,7 @@ class SalesforceSource:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.meter = session.meter
-        self._described: dict[str, frozenset[str]] = {}  # object -> its field names in lower case
+        self._described: dict[str, frozenset[str]] = {}  # object -> its field names, where describe was asked
         self._described_lock = threading.Lock()
 
     def org(self) -> Org:
@@ -55,7 +56,7 @@ class SalesforceSource:
             raise unreadable(route="describe", is_write=False)
         fields = tuple(_native_field(item) for item in body["fields"])
         with self._described_lock:
-            self._described[native_object] = frozenset(item.name.lower() for item in fields)
+            self._described[native_object] = frozenset(item.name for item in fields)
         return fields
 
     def pull(self, native_object: str, fields: Sequence[str], *, since: str | None = None) -> Iterator[Page]:
@@ -65,9 +66,10 @@ class SalesforceSource:
         IsDeleted and MasterRecordId where the object has them. Raises Retriable when the pages do not add up to what
         the first one announced: a short pull must not look like deletions.
         """
-        stamp = stamp_field(native_object)
-        names = tuple(dict.fromkeys(("Id", *fields, stamp, *_deletion_fields(native_object))))
-        self._check_described(native_object, names)
+        known = self._described.get(native_object)
+        stamp = stamp_field(native_object, known)
+        names = tuple(dict.fromkeys(("Id", *fields, stamp, *_deletion_fields(native_object, known))))
+        _check_described(native_object, names, known)
         where = soql.at_or_after(stamp, since) if since else ""
         query = soql.select(native_object, names, where=where)
         paths = tuple(name for name in names if "." in name)
@@ -110,35 +112,46 @@ class SalesforceSource:
         return self._page("GET", resource, route=route, params={"q": query})
 
     def _page(self, method: str, resource: str, *, route: str, **options: Any) -> dict[str, Any]:
-        reply = self.session.call(method, resource, route=route, is_write=False, headers=_QUERY_OPTIONS, **options)
-        if not isinstance(reply.body, dict) or "records" not in reply.body:
-            raise unreadable(route=route, is_write=False)
-        return reply.body
+        def is_page(body: object) -> None:
+            if not isinstance(body, dict) or not isinstance(body.get("records"), list):
+                raise unreadable(route=route, is_write=False)
 
-    def _check_described(self, native_object: str, names: tuple[str, ...]) -> None:
-        """Refuse a field that an earlier describe of this object did not show, before it costs a call."""
-        known = self._described.get(native_object)
-        if known is None:
-            return
-        missing = [name for name in names if "." not in name and name.lower() not in known]
-        if missing:
-            raise Fatal(
-                f"Salesforce {native_object}: no field {', '.join(missing)}, or the integration user may not read it. "
-                "Correct mappings/salesforce.yaml or grant field-level security",
-                system=SYSTEM,
-                code="INVALID_FIELD",
-            )
+        reply = self.session.call(
+            method, resource, route=route, is_write=False, headers=_QUERY_OPTIONS, check=is_page, **options
+        )
+        page: dict[str, Any] = reply.body
+        return page
 
 
-def stamp_field(native_object: str) -> str:
-    """Give the field that moves with every change; history rows are never changed, only created."""
-    return "CreatedDate" if native_object.endswith("History") else "SystemModstamp"
+def stamp_field(native_object: str, known: frozenset[str] | None = None) -> str:
+    """Give the field that moves with every change: the first that a describe showed, else the usual one.
+
+    History rows are never changed, only created.
+    """
+    if known is not None:
+        return next((name for name in _STAMPS if name in known), _STAMPS[0])
+    return "CreatedDate" if native_object.endswith("History") else _STAMPS[0]
 
 
-def _deletion_fields(native_object: str) -> tuple[str, ...]:
+def _deletion_fields(native_object: str, known: frozenset[str] | None) -> tuple[str, ...]:
+    if known is not None:
+        return tuple(name for name in ("IsDeleted", "MasterRecordId") if name in known)
     if native_object in _NEVER_DELETED:
         return ()
     return ("IsDeleted", "MasterRecordId") if native_object in _MERGEABLE else ("IsDeleted",)
+
+
+def _check_described(native_object: str, names: tuple[str, ...], known: frozenset[str] | None) -> None:
+    """Refuse a field that an earlier describe of this object did not show, before it costs a call."""
+    shown = {name.lower() for name in known or ()}
+    missing = [name for name in names if "." not in name and name.lower() not in shown] if known is not None else []
+    if missing:
+        raise Fatal(
+            f"Salesforce {native_object}: no field {', '.join(missing)}, or the integration user may not read it. "
+            "Correct mappings/salesforce.yaml or grant field-level security",
+            system=SYSTEM,
+            code="INVALID_FIELD",
+        )
 
 
 def _next_cursor(body: Mapping[str, Any]) -> str:

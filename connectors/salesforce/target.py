@@ -14,6 +14,7 @@ from connectors.salesforce import soql
 from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS, TEAM_IDS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.responses import (
+    SYSTEM,
     Outcome,
     Reply,
     collection_outcomes,
@@ -138,8 +139,6 @@ class SalesforceTarget:
 
     def _retrieve(self, record_ids: list[str], names: list[str]) -> dict[str, Current]:
         records = self.session.retrieve(self._object, record_ids, names)
-        if len(records) != len(record_ids):
-            raise unreadable(route="retrieve", is_write=False)
         return {
             to_18(record["Id"]): _current(record, names, version=record.get(_STAMP) or "")
             for record in records
@@ -187,7 +186,15 @@ class SalesforceTarget:
                 if error.code not in _NOT_VISIBLE:
                     raise
                 continue
-            found[record_id] = _current(reply.body, names, version=_etag(reply.headers))
+            version = _etag(reply.headers)
+            if not version:
+                raise Fatal(
+                    f"Salesforce gave no ETag for {self._object} {record_id}; writes cannot be made safe without one. "
+                    "Only accounts have ETags: check the object, and a proxy that removes headers",
+                    system=SYSTEM,
+                    code="NO_ETAG",
+                )
+            found[record_id] = _current(reply.body, names, version=version)
         return found
 
     def _row(self, reply: Reply, names: list[str]) -> Current | None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import responses
 
-from connectors.errors import Fatal, Retriable
+from connectors.errors import Fatal, Rejected, Retriable
 from connectors.protocol import Page
 from connectors.salesforce.session import Session
 from connectors.salesforce.source import SalesforceSource
@@ -158,11 +158,45 @@ def test_a_described_object_is_checked_before_a_call_is_spent(
     fields = {item.name: item for item in source.describe("Account")}
     with pytest.raises(Fatal, match="no field Name, SystemModstamp"):
         _pull(source)
+    assert len(wire.calls) == 2
 
     assert fields["Account_Tier__c"].picklist == ("Tier 1",)
     assert fields["Type"].picklist == ()
     assert (fields["Id"].updateable, fields["Id"].length) == (False, 18)
-    assert len(wire.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "query"),
+    [
+        (("Id", "Name", "CreatedDate"), "SELECT Id, Name, CreatedDate FROM Group"),
+        (
+            ("Id", "Name", "CreatedDate", "LastModifiedDate", "IsDeleted"),
+            "SELECT Id, Name, LastModifiedDate, IsDeleted FROM Group",
+        ),
+    ],
+)
+def test_a_described_object_is_asked_for_the_system_fields_it_has(
+    source: SalesforceSource, wire: responses.RequestsMock, shown: tuple[str, ...], query: str
+) -> None:
+    fields = [{"name": name, "type": "string"} for name in shown]
+    wire.get(f"{DATA}/sobjects/Group/describe", json={"fields": fields})
+    wire.get(f"{DATA}/queryAll", json=_page(total=0))
+    source.describe("Group")
+    _pull(source, "Group")
+    assert parse_qs(urlsplit(str(wire.calls[-1].request.url)).query)["q"] == [query]
+
+
+def test_an_object_that_does_not_exist_is_rejected(source: SalesforceSource, wire: responses.RequestsMock) -> None:
+    wire.get(f"{DATA}/sobjects/AccountTeamMember/describe", status=404, json=[{"errorCode": "NOT_FOUND"}])
+    with pytest.raises(Rejected):
+        source.describe("AccountTeamMember")
+
+
+def test_an_answer_that_is_no_page_is_asked_for_again(source: SalesforceSource, wire: responses.RequestsMock) -> None:
+    wire.get(f"{DATA}/queryAll", json=[])
+    wire.get(f"{DATA}/queryAll", json=_page(total=0))
+    assert _pull(source) == [Page(records=(), complete=True)]
+    assert source.meter.retries == 1
 
 
 def test_the_organisation_is_named_with_the_user_that_acts(

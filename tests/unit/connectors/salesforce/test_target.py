@@ -359,6 +359,15 @@ def test_versions_come_one_by_one_where_composite_has_none_and_it_is_not_asked_a
     assert wire.calls[-1].request.headers["Accept-Encoding"] == "identity"
 
 
+def test_a_record_without_an_etag_cannot_be_written_safely(
+    target: SalesforceTarget, wire: responses.RequestsMock
+) -> None:
+    wire.add_callback(responses.POST, f"{DATA}/composite", callback=_composite(lambda item: _row(item, etag="")))
+    wire.get(f"{DATA}/sobjects/Account/{_id(0)}", json={"Id": _id(0), "SystemModstamp": "s"})
+    with pytest.raises(Fatal, match="no ETag"):
+        target.read([_id(0)], (), versions=True)
+
+
 def test_a_read_whose_part_is_throttled_is_read_again(target: SalesforceTarget, wire: responses.RequestsMock) -> None:
     busy = _composite(lambda _: {"httpStatusCode": 503, "body": [{"errorCode": "SERVER_UNAVAILABLE"}]})
     wire.add_callback(responses.POST, f"{DATA}/composite", callback=_in_turn(busy, _composite(_row)))
