@@ -21,9 +21,11 @@ class OwnerEvents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_plan(self, plan_id: str) -> tuple[Mapping[str, Any], ...]:
-        """Events of a plan, sorted by from-user, to-user, account."""
+    def of_plan(self, plan_id: str, *, part: int | None = None) -> tuple[Mapping[str, Any], ...]:
+        """Events of a plan, or those of one digest of it; sorted by from-user, to-user, account."""
         query = sa.select(owner_event).where(owner_event.c.plan_id == plan_id)
+        if part is not None:
+            query = query.where(owner_event.c.digest_part == part)
         with self._database.read() as conn:
             rows = [dict(row) for row in conn.execute(query).mappings()]
         return tuple(
@@ -48,7 +50,9 @@ def add(conn: sa.Connection, events: Sequence[Mapping[str, Any]], *, plan_id: st
         conn.execute(sa.insert(owner_event), rows)
 
 
-def count(conn: sa.Connection, plan_id: str) -> int:
-    """How many events of a plan were applied."""
-    query = sa.select(sa.func.count()).select_from(owner_event).where(owner_event.c.plan_id == plan_id)
-    return int(conn.scalar(query) or 0)
+def assign_part(conn: sa.Connection, plan_id: str) -> tuple[int, int]:
+    """Give the plan's events that no digest tells yet to the next digest: its number from 1, and how many they are."""
+    of_plan = owner_event.c.plan_id == plan_id
+    last = conn.scalar(sa.select(sa.func.max(owner_event.c.digest_part)).where(of_plan)) or 0
+    untold = of_plan & owner_event.c.digest_part.is_(None)
+    return last + 1, conn.execute(sa.update(owner_event).where(untold).values(digest_part=last + 1)).rowcount

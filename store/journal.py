@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from store.agreed import POSITION
 from store.identifiers import next_number
-from store.tables import journal
+from store.tables import journal, plan
 
 Values = Mapping[str, str | None]
 """Canonical field to canonical text; None = empty."""
@@ -106,6 +106,22 @@ def in_doubt(conn: sa.Connection, connection: str) -> tuple[JournalRow, ...]:
     query = sa.select(journal).where(journal.c.connection == connection, journal.c.state.in_(IN_DOUBT))
     rows = conn.execute(query.order_by(journal.c.created_at, journal.c.id)).mappings()
     return tuple(_journal_row(row) for row in rows)
+
+
+def unfinished_plans(conn: sa.Connection) -> dict[str, set[str]]:
+    """Plans under the status of a running apply, or with rows in doubt, and the connections of those rows."""
+    found: dict[str, set[str]] = {
+        plan_id: set() for plan_id in conn.scalars(sa.select(plan.c.id).where(plan.c.status == "applying"))
+    }
+    query = sa.select(journal.c.plan_id, journal.c.connection).where(journal.c.state.in_(IN_DOUBT)).distinct()
+    for row in conn.execute(query):
+        found.setdefault(row.plan_id, set()).add(row.connection)
+    return found
+
+
+def find(conn: sa.Connection, ids: Sequence[str]) -> Mapping[str, JournalRow]:
+    """The rows that are there, by id."""
+    return _by_id(conn, ids)
 
 
 def of_plan(conn: sa.Connection, plan_id: str) -> tuple[JournalRow, ...]:

@@ -34,6 +34,7 @@ class Mail:
     id: str
     kind: str  # ownership_digest, ...
     plan_id: str
+    part: int  # from 1; the owner events with this digest_part are told
     run_id: str
     recipient: str
     payload: Mapping[str, Any]
@@ -105,20 +106,22 @@ def promise(
     recipients: Sequence[str],
     *,
     plan_id: str,
+    part: int,
     run_id: str,
     payload: Mapping[str, Any],
     at: str,
 ) -> int:
-    """Promise one mail per recipient in the caller's transaction; how many were new. Once per plan and recipient."""
+    """Promise one mail per recipient in the caller's transaction; how many were new. Once per plan, part and recipient."""
     rows = [
         {
             "id": new_id("M"),
             "kind": kind,
             "plan_id": plan_id,
+            "part": part,
             "run_id": run_id,
             "recipient": recipient,
             "payload": dict(payload),
-            "message_id": message_id(kind, plan_id, recipient),
+            "message_id": message_id(kind, plan_id, recipient, part=part),
             "status": MailStatus.PENDING,
             "attempts": 0,
             "created_at": at,
@@ -129,9 +132,9 @@ def promise(
     return insert_missing(conn, outbox, rows)
 
 
-def message_id(kind: str, plan_id: str, recipient: str) -> str:
+def message_id(kind: str, plan_id: str, recipient: str, *, part: int = 1) -> str:
     """The Message-ID: the same for every attempt, so that a mail server or reader can drop a double."""
-    digest = hashlib.sha256("\n".join((kind, plan_id, recipient)).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join((kind, plan_id, recipient, str(part))).encode()).hexdigest()
     return f"<{digest[:32]}@platbook.invalid>"
 
 

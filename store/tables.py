@@ -259,6 +259,7 @@ owner_event = Table(
     Column("from_user", String),
     Column("to_user", String),
     Column("at", String, nullable=False),
+    Column("digest_part", Integer),  # which digest mail of the plan tells it; null until a run is closed
 )
 
 audit = Table(
@@ -291,6 +292,7 @@ outbox = Table(
     Column("id", String, primary_key=True),
     Column("kind", String, nullable=False),
     Column("plan_id", String, nullable=False),
+    Column("part", Integer, nullable=False),  # a plan applied in several sittings has several digests
     Column("run_id", String, nullable=False),
     Column("recipient", String, nullable=False),
     Column("payload", sa.JSON, nullable=False),
@@ -302,5 +304,5 @@ outbox = Table(
     Column("claimed_at", String),
     Column("sent_at", String),
     Column("last_error", Text, nullable=False),
-    UniqueConstraint("kind", "plan_id", "recipient"),
+    UniqueConstraint("kind", "plan_id", "part", "recipient"),
 )

@@ -201,6 +201,7 @@ def _create_outbox() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("plan_id", sa.String(), nullable=False),
+        sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.String(), nullable=False),
         sa.Column("recipient", sa.String(), nullable=False),
         sa.Column("payload", sa.JSON(), nullable=False),
@@ -213,7 +214,7 @@ def _create_outbox() -> None:
         sa.Column("sent_at", sa.String(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
-        sa.UniqueConstraint("kind", "plan_id", "recipient", name=op.f("uq_outbox_kind_plan_id_recipient")),
+        sa.UniqueConstraint("kind", "plan_id", "part", "recipient", name=op.f("uq_outbox_kind_plan_id_part_recipient")),
         sa.UniqueConstraint("message_id", name=op.f("uq_outbox_message_id")),
     )
     op.create_index(op.f("ix_outbox_status"), "outbox", ["status"], unique=False)
@@ -377,6 +378,7 @@ def _create_owner_event() -> None:
         sa.Column("from_user", sa.String(), nullable=True),
         sa.Column("to_user", sa.String(), nullable=True),
         sa.Column("at", sa.String(), nullable=False),
+        sa.Column("digest_part", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_owner_event_plan_id_plan")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_owner_event")),
     )

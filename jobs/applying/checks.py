@@ -1,0 +1,134 @@
+"""What must hold before anything is written: the plan is what was saved, it is fresh, and the limits are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from jobs.applying.model import ApplyDeps, GuardCheck, GuardStopped, PlanRefused, Work
+from jobs.applying.selection import Selection
+from mappings.policy import Policies
+from store.decisions import Acceptance, Decisions
+from store.plans import OPEN, Plans, PlanStatus, PlanTampered, StoredPlan, transition
+from sync.engine import Engine
+from sync.planning import guards
+from sync.planning.plan import plan_digest
+from sync.world import CHANGES, ITEMS, GuardResult
+
+_WRONG_STATUS = {
+    PlanStatus.DRAFT: "it was never finished",
+    PlanStatus.SUPERSEDED: "a newer plan took its place",
+    PlanStatus.EXPIRED: "it expired",
+}
+
+
+def load_plan(deps: ApplyDeps, plan_id: str) -> StoredPlan:
+    """The plan, if its bytes are those that were saved. Raises PlanRefused."""
+    try:
+        plan = Plans(deps.database, deps.files).load(plan_id)
+    except PlanTampered as exc:
+        raise PlanRefused("tampered", str(exc)) from exc
+    if deps.plan_digest(plan) != plan.header.digest:
+        raise PlanRefused(
+            "tampered", f"plan {plan_id}: its items do not have the digest it was saved with. Plan again."
+        )
+    return plan
+
+
+def require_applicable(deps: ApplyDeps, plan: StoredPlan) -> None:
+    """Raise PlanRefused for a plan that is too old or was made under other rules."""
+    if plan.status in _WRONG_STATUS:
+        raise PlanRefused(str(plan.status), f"plan {plan.id}: {_WRONG_STATUS[plan.status]}. Plan again.")
+    if plan.expires_at <= deps.database.now():
+        if plan.status is not PlanStatus.APPLYING:  # a died run is closed first, see jobs.apply.recover
+            with deps.database.state() as conn:
+                transition(conn, plan.id, OPEN, PlanStatus.EXPIRED)
+        raise PlanRefused("expired", f"plan {plan.id}: it expired at {plan.expires_at}. Plan again.")
+    if plan.header.ruleset_digest != deps.ruleset_digest:
+        raise PlanRefused(
+            "ruleset",
+            f"plan {plan.id}: mappings or policies have changed since it was made "
+            f"({plan.header.ruleset_digest[:12]} then, {deps.ruleset_digest[:12]} now). Plan again.",
+        )
+
+
+def require_same_orgs(deps: ApplyDeps, plan: StoredPlan, connections: Collection[str]) -> None:
+    """Raise PlanRefused unless the credentials lead to the organisations the plan was made for."""
+    for name in sorted(connections):
+        if name not in deps.connections:
+            raise PlanRefused("connection", f"plan {plan.id}: connection {name} has no credentials. Set them first.")
+        planned, live = plan.header.org_ids.get(name, ""), deps.connections[name].org().org_id
+        if planned != live:
+            raise PlanRefused(
+                "org",
+                f"plan {plan.id}: {name} was organisation {planned or 'unknown'} when it was made, "
+                f"the credentials now lead to {live}. Use the right credentials, or plan again.",
+            )
+
+
+def require_decided(plan: StoredPlan, selection: Selection) -> None:
+    """Raise PlanRefused while items wait for a decision."""
+    if selection.pending:
+        raise PlanRefused(
+            "pending",
+            f"plan {plan.id}: {len(selection.pending)} items wait for a decision. Decide them, or apply what is "
+            "approved with --approved-only.",
+        )
+
+
+def require_within_limits(
+    deps: ApplyDeps, plan: StoredPlan, work: Sequence[Work], accept: Sequence[Acceptance]
+) -> None:
+    """Measure the guards on the approved work; raise GuardStopped and pause the plan when one is passed."""
+    register = Decisions(deps.database)
+    if accept:
+        register.accept_guards(plan.header.digest, accept, plan_id=plan.id)
+    accepted = {f"{guard}:{subject}" for guard, subject in register.accepted_for(plan.header.digest)}
+    results = deps.guards(plan, work, register.accepted_first_contacts(), accepted)
+    breached = guards.breaches(results)
+    if not breached:
+        return
+    with deps.database.state() as conn:
+        transition(conn, plan.id, [*OPEN, PlanStatus.APPLYING], PlanStatus.PAUSED_BY_GUARD)
+    raise GuardStopped(plan.id, breached)
+
+
+def guard_check(policies: Policies, engine: Engine) -> GuardCheck:
+    """The guards of these policies, measured with this engine."""
+
+    def check(
+        plan: StoredPlan, work: Collection[Work], contacted: Collection[str], accepted: Collection[str]
+    ) -> tuple[GuardResult, ...]:
+        wanted = {one.item_id: one.want for one in work}
+        items = [row for row in plan.items.to_pylist() if row["item_id"] in wanted]
+        changes = [_with_edit(row, wanted) for row in plan.changes.to_pylist() if row["item_id"] in wanted]
+        return guards.recheck(
+            engine.table(items, ITEMS),
+            engine.table(changes, CHANGES),
+            planned=[GuardResult(**guard) for guard in plan.header.guards],
+            policies=policies,
+            engine=engine,
+            contacted=contacted,
+            accepted=accepted,
+        )
+
+    return check
+
+
+def digest_check(engine: Engine) -> Callable[[StoredPlan], str]:
+    """Recomputes a stored plan's digest with this engine."""
+
+    def digest(plan: StoredPlan) -> str:
+        items = engine.table(plan.items.to_pylist(), ITEMS)
+        return plan_digest(items, engine.table(plan.changes.to_pylist(), CHANGES), engine)
+
+    return digest
+
+
+def _with_edit(row: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str | None]]) -> dict[str, Any]:
+    """The change row with what is really written: a person may have put another value in place of ours."""
+    want = wanted[row["item_id"]]
+    if row["field"] not in want:
+        return dict(row)
+    value = want[row["field"]]
+    return {**row, "desired": value, "desired_kind": "clear" if value is None else "value"}

@@ -1,0 +1,312 @@
+"""One chunk of an apply run: read, compare, commit intents, send, read back, settle. Nothing is re-sent unread.
+
+1. read the records just before   2. leave out what is already so, what moved, what may not be written
+3. commit intent rows (the transaction checks the epoch)   4. check the epoch, send   5. one verdict per row
+6. read back   7. verified rows, audit rows and owner events in one transaction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from connectors.errors import Retriable
+from connectors.protocol import Lane, Verdict, Write, WriteResult
+from jobs.applying.history import foreign_edits
+from jobs.applying.model import DONE, ItemState, Work
+from jobs.applying.native import as_stored, native_values, read_now
+from jobs.applying.session import ApplyRun, Settled
+from jobs.applying.standing import Standing, moved_fields, stand
+from store import journal
+from store.journal import JournalRow, JournalState, Values, idempotency_key
+
+MAX_STALE_RETRIES = 3
+Now = tuple[dict[str, str | None], str] | None
+"""Canonical values and version of a record; None = gone."""
+Unsent = tuple[Work, ItemState, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One row on the wire."""
+
+    work: Work
+    row: JournalRow
+
+
+def run_chunk(run: ApplyRun, connection: str, lane: Lane, works: Sequence[Work]) -> list[Work]:
+    """Bring the chunk to an end; what may be tried again later comes back."""
+    connected = run.connected(connection)
+    works = [replace(work, want=as_stored(connected.translation, work.want)) for work in works]
+    run.pooled -= {work.item_id for work in works}
+    now = _read(run, connection, works, versions=lane is Lane.CONDITIONAL)
+    blocked = _blocked_by_team(run, connection, works, now)
+    to_send, unsent = [], []
+    for work in works:
+        fate = _fate(work, now[work.record_id], blocked)
+        if fate is None:
+            to_send.append(_intent(run, work, now[work.record_id], lane))
+        else:
+            unsent.append((work, *fate))
+    run.commit_unsent(connection, _without_late_ones(run, connection, lane, unsent, now))
+    later = _send(run, connection, lane, to_send)
+    run.pooled |= {work.item_id for work in later}
+    return later
+
+
+def _without_late_ones(
+    run: ApplyRun, connection: str, lane: Lane, unsent: Sequence[Unsent], now: Mapping[str, Now]
+) -> list[Unsent]:
+    """The items not to send, without those that an earlier attempt of ours may have written after all."""
+    reached = {idempotency_key(run.plan.id, work.item_id): work for work, state, _ in unsent if state in DONE}
+    with run.deps.database.read() as conn:
+        earlier = journal.find(conn, list(reached)) if reached else {}
+    late = [reached[row_id] for row_id in earlier]
+    if late:
+        intents = [_intent(run, work, now[work.record_id], lane).row for work in late]
+        kept = [replace(row, pre_image=earlier[row.id].pre_image) for row in intents]
+        rows = run.commit_intents(connection, kept)
+        words = "an earlier answer was lost; the value is there"
+        settled = [
+            _settled(Sent(work=work, row=row), JournalState.VERIFIED, ItemState.VERIFIED, words, how="in_doubt")
+            for work, row in zip(late, rows, strict=True)
+        ]
+        run.commit_settled(connection, settled)
+    return [one for one in unsent if one[0] not in late]
+
+
+def _send(run: ApplyRun, connection: str, lane: Lane, to_send: list[Sent]) -> list[Work]:
+    """Send, settle, and send again the rows whose record moved elsewhere; rows to try later come back."""
+    later: list[Work] = []
+    for attempt in range(1 + MAX_STALE_RETRIES):
+        if not to_send:
+            break
+        rows = run.commit_intents(connection, [sent.row for sent in to_send])
+        to_send = [replace(sent, row=row) for sent, row in zip(to_send, rows, strict=True)]
+        results = _write(run, connection, lane, to_send)
+        answered = _answered(to_send, results)
+        run.commit_answers(connection, [row for row in answered.values() if row.state is JournalState.SENT])
+        now = _read_back(run, connection, lane, to_send, results)
+        settled, again, retry = _settle(run, connection, to_send, answered, results, now)
+        is_last = attempt == MAX_STALE_RETRIES
+        if is_last:
+            settled += [_gave_up(sent) for sent in again]
+        run.commit_settled(connection, settled)
+        later += retry
+        to_send = [] if is_last else [_renewed(sent, now[sent.work.item_id]) for sent in again]
+    return later
+
+
+def _write(run: ApplyRun, connection: str, lane: Lane, to_send: Sequence[Sent]) -> dict[str, WriteResult]:
+    target = run.connected(connection).target
+    translation = run.connected(connection).translation
+    writes = [
+        Write(
+            key=sent.row.id,
+            record_id=sent.work.record_id,
+            fields=native_values(translation, _differing(sent.row)),
+            version=sent.row.version if lane is Lane.CONDITIONAL else "",
+            previous=native_values(translation, {name: sent.row.pre_image[name] for name in _differing(sent.row)}),
+        )
+        for sent in to_send
+    ]
+    try:
+        results = target.write(
+            writes, lane=lane, stamp=run.stamp(connection), before_send=lambda: run.confirm(connection)
+        )
+    except Retriable as exc:
+        # Some requests of this call may have been answered before this one was not: reading tells.
+        lost = [
+            WriteResult(key=w.key, record_id=w.record_id, verdict=Verdict.UNKNOWN, code=exc.code, message=str(exc))
+            for w in writes
+        ]
+        return {result.key: result for result in lost}
+    found = {result.key: result for result in results}
+    missing = [w for w in writes if w.key not in found]
+    return found | {w.key: WriteResult(key=w.key, record_id=w.record_id, verdict=Verdict.UNKNOWN) for w in missing}
+
+
+def _answered(to_send: Sequence[Sent], results: Mapping[str, WriteResult]) -> dict[str, JournalRow]:
+    """The rows with what the CRM said, by row id; those it took are 'sent'."""
+    rows = {}
+    for sent in to_send:
+        result = results[sent.row.id]
+        response = {"verdict": str(result.verdict), "code": result.code, "message": result.message[:500]}
+        state = JournalState.SENT if result.verdict is Verdict.OK else JournalState.INTENT
+        rows[sent.row.id] = replace(sent.row, state=state, response=response)
+    return rows
+
+
+_READ_BACK = frozenset({Verdict.OK, Verdict.STALE, Verdict.UNKNOWN})
+
+
+def _read_back(
+    run: ApplyRun, connection: str, lane: Lane, to_send: Sequence[Sent], results: Mapping[str, WriteResult]
+) -> dict[str, Now]:
+    """What the CRM says now, by item id, of the rows whose verdict alone does not say."""
+    wanted = [sent for sent in to_send if results[sent.row.id].verdict in _READ_BACK]
+    written = [sent.work for sent in wanted if results[sent.row.id].verdict is Verdict.OK]
+    doubtful = [sent.work for sent in wanted if results[sent.row.id].verdict is not Verdict.OK]
+    found = {}
+    for works, versions in ((written, False), (doubtful, lane is Lane.CONDITIONAL)):
+        if works:
+            now = _read(run, connection, works, versions=versions)
+            found.update({work.item_id: now[work.record_id] for work in works})
+    return found
+
+
+def _settle(
+    run: ApplyRun,
+    connection: str,
+    to_send: Sequence[Sent],
+    answered: Mapping[str, JournalRow],
+    results: Mapping[str, WriteResult],
+    now: Mapping[str, Now],
+) -> tuple[list[Settled], list[Sent], list[Work]]:
+    """Fates of the rows; rows to send again with the new version; work to try again later."""
+    settled: list[Settled] = []
+    again: list[Sent] = []
+    later: list[Work] = []
+    for sent in to_send:
+        result, row = results[sent.row.id], answered[sent.row.id]
+        one = Sent(work=sent.work, row=row)
+        current = now.get(sent.work.item_id)
+        if result.verdict is Verdict.OK:
+            settled.append(_of_written(one, current))
+        elif result.verdict is Verdict.REJECTED:
+            settled.append(_settled(one, JournalState.FAILED, ItemState.FAILED, _words(result)))
+        elif result.verdict is Verdict.RETRIABLE:
+            settled.append(_settled(one, JournalState.FAILED, ItemState.FAILED, _words(result)))
+            later.append(sent.work)
+        elif result.verdict is Verdict.STALE and _standing(one, current) is Standing.UNCHANGED:
+            again.append(one)
+        else:
+            fate = resolve(one, current, is_refused=result.verdict is Verdict.STALE)
+            settled.append(fate)
+            if fate.state is ItemState.FAILED:
+                later.append(sent.work)
+    return foreign_edits(run, connection, settled), again, later
+
+
+def resolve(sent: Sent, current: Now, *, is_refused: bool) -> Settled:
+    """The fate of a row whose answer alone does not tell: refused as stale, or lost.
+
+    As wanted: verified. As before and the version has not moved: it was not written, and may be sent again. Else
+    stale: the write may have landed and been put back by a person.
+    """
+    standing = _standing(sent, current)
+    if standing is Standing.GONE:
+        return _settled(sent, JournalState.STALE, ItemState.GONE, "the record is deleted, merged or not visible")
+    values, version = current or ({}, "")
+    if standing is Standing.REACHED:
+        if is_refused and sent.row.attempt == 1:
+            words = "the CRM already said so"
+            return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED, words, how="converged")
+        words = "the answer was lost; the value is there"
+        return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED, words, how="in_doubt")
+    if not is_refused and standing is Standing.UNCHANGED and version == sent.row.version:
+        return _settled(sent, JournalState.FAILED, ItemState.FAILED, "the answer was lost and nothing was written")
+    fields = moved_fields(values, before=sent.row.pre_image, want=sent.row.want)
+    words = f"{fields} moved since the plan" if fields else "the record moved while the answer was lost"
+    return _settled(sent, JournalState.STALE, ItemState.STALE, f"{words}; not written over, plan again")
+
+
+def _of_written(sent: Sent, current: Now) -> Settled:
+    """The fate of a row that the CRM says it wrote."""
+    if current is None:
+        return _settled(sent, JournalState.MISMATCH, ItemState.MISMATCH, "written, and the record is gone now")
+    values, _ = current
+    became = {name: values.get(name) for name in sent.row.want}
+    if became == dict(sent.row.want):
+        return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED)
+    names = ", ".join(name for name, value in became.items() if value != sent.row.want[name])
+    message = f"written, but {names} reads back as something else: a flow or a person changed it"
+    settled = _settled(sent, JournalState.MISMATCH, ItemState.MISMATCH, message)
+    return replace(settled, row=replace(settled.row, verified_value=became))
+
+
+def _settled(sent: Sent, state: JournalState, item: ItemState, message: str = "", *, how: str = "ours") -> Settled:
+    value: Values = sent.row.want if state is JournalState.VERIFIED else {}
+    row = replace(sent.row, state=state, verified_value=value)
+    return Settled(work=sent.work, row=row, state=item, message=message, how=how)
+
+
+def _gave_up(sent: Sent) -> Settled:
+    words = f"the record moved {1 + MAX_STALE_RETRIES} times while it was being written; apply again later"
+    return _settled(sent, JournalState.FAILED, ItemState.FAILED, words)
+
+
+def _standing(sent: Sent, current: Now) -> Standing:
+    return stand(current[0] if current else None, before=sent.row.pre_image, want=sent.row.want)
+
+
+def _renewed(sent: Sent, current: Now) -> Sent:
+    """The row once more, on top of what the record is now."""
+    values, version = current or ({}, "")
+    pre = {name: values.get(name) for name in sent.row.want}
+    return replace(sent, row=replace(sent.row, state=JournalState.INTENT, pre_image=pre, version=version))
+
+
+def _intent(run: ApplyRun, work: Work, current: Now, lane: Lane) -> Sent:
+    values, version = current or ({}, "")
+    row = JournalRow(
+        id=idempotency_key(run.plan.id, work.item_id),
+        plan_id=run.plan.id,
+        item_id=work.item_id,
+        run_id=run.run_id,
+        connection=work.connection,
+        record_id=work.record_id,
+        lane=str(lane),
+        pre_image={name: values.get(name) for name in work.want},
+        want=work.want,
+        version=version,
+        epoch=run.leases[work.connection].epoch,
+    )
+    return Sent(work=work, row=row)
+
+
+def _fate(work: Work, current: Now, blocked: Mapping[str, int]) -> tuple[ItemState, str] | None:
+    """What becomes of an item that is not sent; None = send it."""
+    standing = stand(current[0] if current else None, before=work.before, want=work.want)
+    if standing is Standing.GONE:
+        return ItemState.GONE, "the record is deleted, merged or not visible"
+    if standing is Standing.REACHED:
+        return ItemState.CONVERGED, "the CRM already said so"
+    if standing is Standing.MOVED and current is not None:
+        fields = moved_fields(current[0], before=work.before, want=work.want)
+        return ItemState.STALE, f"{fields} moved since the plan; not written over, plan again"
+    if work.record_id in blocked and "owner" in work.want:
+        members = blocked[work.record_id]
+        return ItemState.BLOCKED, f"account team has {members} members; an owner change by REST would drop it"
+    return None
+
+
+def _blocked_by_team(
+    run: ApplyRun, connection: str, works: Iterable[Work], now: Mapping[str, Now]
+) -> Mapping[str, int]:
+    """Account-team sizes just before, of the records whose owner is about to change."""
+    if not run.deps.block_owner_change_with_team:
+        return {}
+    changing = [
+        work.record_id
+        for work in works
+        if "owner" in work.want and (found := now[work.record_id]) and found[0]["owner"] != work.want["owner"]
+    ]
+    sizes = run.connected(connection).target.team_sizes(list(dict.fromkeys(changing))) if changing else {}
+    return {record_id: size for record_id, size in sizes.items() if size}
+
+
+def _read(run: ApplyRun, connection: str, works: Iterable[Work], *, versions: bool) -> dict[str, Now]:
+    wanted: dict[str, list[str]] = {}
+    for work in works:
+        wanted.setdefault(work.record_id, []).extend(work.want)
+    return read_now(run.connected(connection), wanted, versions=versions)
+
+
+def _differing(row: JournalRow) -> dict[str, str | None]:
+    """The fields that are not yet as wanted: no others travel."""
+    return {name: value for name, value in row.want.items() if row.pre_image.get(name) != value}
+
+
+def _words(result: WriteResult) -> str:
+    return f"{result.code}: {result.message}".strip(": ") or "refused without a word"

@@ -1,0 +1,77 @@
+"""A person's edit between our read and our write, found in the CRM's own history where there is no precondition.
+
+Entries are ordered by their position, not by clocks: the value under ours must be the one we read just before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from connectors.protocol import Lane
+from jobs.applying.model import ItemState, Translation
+from jobs.applying.session import ApplyRun, Settled
+from store.journal import JournalState
+
+
+class Entry(Protocol):
+    """One value that a native field has had."""
+
+    property: str  # native field name
+    value: str  # as the CRM keeps it; "" = empty
+    timestamp: str  # instant
+    user: str  # native user id; "" when no person is named
+
+
+@runtime_checkable
+class KeepsHistory(Protocol):
+    """A target whose CRM shows the history of single fields at once."""
+
+    def history(self, record_ids: Sequence[str], properties: Sequence[str]) -> Mapping[str, Sequence[Entry]]:
+        """Entries by record id, newest first within a property."""
+        ...
+
+
+def foreign_edits(run: ApplyRun, connection: str, settled: Iterable[Settled]) -> list[Settled]:
+    """The rows; those that were written over somebody's edit are marked, with what stood there."""
+    listed = list(settled)
+    connected = run.connected(connection)
+    target = connected.target
+    if not isinstance(target, KeepsHistory):
+        return listed
+    written = [one for one in listed if one.row.state is JournalState.VERIFIED and one.row.lane == Lane.BATCH]
+    watched = {one.row.id: _watched(run, one) for one in written if _watched(run, one)}
+    if not watched:
+        return listed
+    names = sorted({connected.translation.native_name(name) for fields in watched.values() for name in fields})
+    found = target.history([one.row.record_id for one in written if one.row.id in watched], names)
+    return [
+        _marked(one, watched[one.row.id], found.get(one.row.record_id, ()), connected.translation)
+        if one.row.id in watched
+        else one
+        for one in listed
+    ]
+
+
+def _watched(run: ApplyRun, one: Settled) -> list[str]:
+    """Fields of the row whose policy does not say that ours wins anyway."""
+    fields = run.deps.watched_fields
+    return [name for name in one.row.want if fields is None or name in fields]
+
+
+def _marked(one: Settled, fields: Sequence[str], entries: Sequence[Entry], translation: Translation) -> Settled:
+    overwrote: dict[str, str | None] = {}
+    words = []
+    for name in fields:
+        want = one.row.want[name]
+        native = translation.native_name(name)
+        own = [entry for entry in entries if entry.property == native][:2]
+        values = [translation.to_canonical(name, entry.value) for entry in own]
+        if len(own) == 2 and values[0] == want and values[1] not in (one.row.pre_image.get(name), want):
+            overwrote[name] = values[1]
+            words.append(f"{name} (user {own[1].user or 'unknown'}, {own[1].timestamp})")
+    if not overwrote:
+        return one
+    message = f"an edit between our read and our write was written over: {', '.join(words)}; restore it if it counts"
+    return replace(one, state=ItemState.OVERWROTE, message=message, overwrote=overwrote)

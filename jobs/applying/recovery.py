@@ -1,0 +1,90 @@
+"""What a run that died left behind: every row in doubt is read before anything else; nothing is sent blindly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from connectors.protocol import Lane
+from jobs.applying.chunk import Sent, resolve
+from jobs.applying.history import foreign_edits
+from jobs.applying.model import Work
+from jobs.applying.native import read_now
+from jobs.applying.selection import changes_by_item
+from jobs.applying.session import ApplyRun
+from store import journal
+from store.database import Database
+from store.journal import JournalRow
+from store.plans import StoredPlan
+
+_ROWS = 500
+
+
+def unfinished(database: Database) -> dict[str, set[str]]:
+    """Plans that a run died at, with the connections on which they have rows in doubt."""
+    with database.read() as conn:
+        return journal.unfinished_plans(conn)
+
+
+def items_in_doubt(run: ApplyRun) -> frozenset[str]:
+    """Items of this plan with a row in doubt."""
+    rows = [row for connection in run.leases for row in _in_doubt(run, connection)]
+    return frozenset(row.item_id for row in rows if row.plan_id == run.plan.id)
+
+
+def resolve_doubts(run: ApplyRun) -> int:
+    """Read the records of this plan's in-doubt rows and settle them; how many.
+
+    What turns out not to be written is 'failed' and may be sent in the ordinary course, after the ordinary checks.
+    """
+    resolved = 0
+    items = {row["item_id"]: row for row in run.plan.items.to_pylist()}
+    for connection in sorted(run.leases):
+        rows = [row for row in _in_doubt(run, connection) if row.plan_id == run.plan.id]
+        works = {row.item_id: _work(run.plan, row, items) for row in rows}
+        for lane, chunk in _chunks(rows):
+            _resolve(run, connection, lane, [Sent(work=works[row.item_id], row=row) for row in chunk])
+        resolved += len(rows)
+    return resolved
+
+
+def _resolve(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) -> None:
+    wanted: dict[str, list[str]] = {}
+    for sent in chunk:
+        wanted.setdefault(sent.row.record_id, []).extend(sent.row.want)
+    now = read_now(run.connected(connection), wanted, versions=lane is Lane.CONDITIONAL)
+    settled = [resolve(sent, now[sent.row.record_id], is_refused=False) for sent in chunk]
+    run.commit_settled(connection, foreign_edits(run, connection, settled))
+
+
+def _in_doubt(run: ApplyRun, connection: str) -> tuple[JournalRow, ...]:
+    with run.deps.database.read() as conn:
+        return journal.in_doubt(conn, connection)
+
+
+def _chunks(rows: Sequence[JournalRow]) -> Iterator[tuple[Lane, Sequence[JournalRow]]]:
+    for lane, group in groupby(sorted(rows, key=lambda row: row.lane), key=lambda row: row.lane):
+        listed = list(group)
+        for start in range(0, len(listed), _ROWS):
+            yield Lane(lane), listed[start : start + _ROWS]
+
+
+def _work(plan: StoredPlan, row: JournalRow, items: dict[str, dict[str, object]]) -> Work:
+    """The work behind a row, as far as its record in the audit and its events need it."""
+    item = items[row.item_id]
+    changes = changes_by_item(plan)[row.item_id]
+    return Work(
+        item_id=row.item_id,
+        fingerprint=str(item["fingerprint"]),
+        connection=row.connection,
+        record_id=row.record_id,
+        account_name=str(item["account_name"] or ""),
+        group=str(item["group"]),
+        lane=Lane(row.lane),
+        depth=0,
+        sequence=0,
+        caused_by=None,
+        before=row.pre_image,
+        want=row.want,
+        rules={str(change["field"]): str(change["rule_id"] or "") for change in changes},
+    )

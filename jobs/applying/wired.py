@@ -1,0 +1,39 @@
+"""The parts of an apply run, from the parts of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jobs.applying.checks import digest_check, guard_check
+from jobs.applying.model import ApplyDeps, Connected
+from jobs.applying.native import MapTranslation
+from jobs.wiring import Connection, Wired
+
+
+def apply_deps(
+    wired: Wired,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+) -> ApplyDeps:
+    """Everything an apply run touches, every configured CRM logged in."""
+    policies = wired.mappings.policies
+    return ApplyDeps(
+        database=wired.database,
+        files=wired.files,
+        leases=wired.leases,
+        connections={one.id: _connected(one) for one in wired.connections},
+        ruleset_digest=wired.mappings.digest,
+        guards=guard_check(policies, wired.engine),
+        plan_digest=digest_check(wired.engine),
+        recipients=policies.alerts.recipients,
+        block_owner_change_with_team=policies.conflicts.block_owner_change_with_team,
+        stop=stop,
+        progress=progress,
+    )
+
+
+def _connected(one: Connection) -> Connected:
+    return Connected(
+        id=one.id, kind=one.kind, target=one.target, org=one.source.org, translation=MapTranslation(one.map)
+    )
