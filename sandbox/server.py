@@ -13,7 +13,7 @@ from typing import Any, Self
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.gate import Gate, OpenConnection
 from sandbox.oracle import oracle
@@ -26,7 +26,7 @@ START_TIMEOUT_S = 10.0
 class Sandbox:
     """The sandbox, started and stopped. A context manager.
 
-    Port 0 takes a free port. `load` names a data set ("demo") or is empty for a bare org.
+    Port 0 takes a free port. `data` is "demo", or "empty" for bare CRMs.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Sandbox:
         self.mails: Any = None  # sandbox.smtp.MailSink once started
         self._ports = port, oracle_port, smtp_port
         self._servers: list[_Server] = []
+        self._crms, self._oracle = _Exchangeable(), _Exchangeable()
         if data == "demo":
             importlib.import_module("sandbox.data.demo").load_demo(self.world)
 
@@ -59,16 +60,27 @@ class Sandbox:
     def start(self) -> Self:
         """Listen on all ports; returns when they answer. OSError when a port is taken."""
         self.mails = _mail_sink(self._ports[2])
+        self.use(self.world)
         try:
-            self.base_url = self._serve(Gate(crm_app(self.world), self.world), self._ports[0])
-            self.oracle_url = self._serve(oracle(self.world, lambda: self.mails), self._ports[1])
+            self.base_url = self._serve(self._crms, self._ports[0])
+            self.oracle_url = self._serve(self._oracle, self._ports[1])
         except OSError:
             self.stop()
             raise
         return self
 
+    def use(self, world: World) -> None:
+        """Serve another world from the next request on, at the same addresses; kept mails are forgotten."""
+        self.world = world
+        self._crms.app = Gate(crm_app(world), world)
+        self._oracle.app = oracle(world, lambda: self.mails)
+        if self.mails is not None:
+            self.mails.clear()
+
     def stop(self) -> None:
         """Close everything. Harmless when it is closed already."""
+        for server in self._servers:
+            server.ask_to_stop()
         while self._servers:
             self._servers.pop().stop()
         if self.mails is not None:
@@ -104,6 +116,15 @@ def _mail_sink(port: int) -> Any:
     return sink
 
 
+class _Exchangeable:
+    """An application that can be replaced while it is served."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
 class _Server:
     """One uvicorn in a thread, on a socket bound beforehand so that the port is known and surely ours."""
 
@@ -136,8 +157,11 @@ class _Server:
                 raise OSError(f"the sandbox did not come up on {self.url} within {START_TIMEOUT_S:g} s")
             time.sleep(0.005)
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         self._uvicorn.should_exit = True
+
+    def stop(self) -> None:
+        self.ask_to_stop()
         if self._thread.ident is not None:
             self._thread.join(START_TIMEOUT_S)
         self._socket.close()

@@ -113,6 +113,7 @@ class Settings:
     token_calls: int = 0  # a Salesforce token dies after so many calls; 0 = never
     cursor_lifetime_s: float = 172_800.0
     lock_probability: float = 0.0  # seeded chance that a row write meets a lock
+    lock_parents: bool = True  # rows of one parent in two requests at the same time: the later one meets a lock
     # HubSpot
     second_parent: str = "replace"  # or "error": what a second parent company does
     hubspot_page_max: int = 100
@@ -168,7 +169,7 @@ class World:
             return None if record is None else dict(record)
 
     def rows(self, system: str, object: str) -> list[Record]:
-        """All records readers see now, deleted ones too, in id order. Not copies: do not change them."""
+        """All records readers see now, deleted ones too, in id order. Do not change them."""
         with self.lock:
             table, moment = self.table(system, object), self.now()
             held = {
@@ -243,8 +244,9 @@ class World:
         """
         with self.lock:
             key = _key(system, record_id)
-            record = self.table(system, object)[key]
+            record = dict(self.table(system, object)[key])  # readers may hold the version before
             self._remember(system, object, key)
+            self.table(system, object)[key] = record
             changes = []
             for name, value in fields.items():
                 old = record.get(name)
@@ -290,8 +292,8 @@ class World:
         references = (("Account", "ParentId"), ("Opportunity", "AccountId"), ("AccountTeamMember", "AccountId"))
         for object_name, name in references:
             for record in list(self.table("salesforce", object_name).values()):
-                if record.get(name) == loser and not record["IsDeleted"] and record["Id"] != survivor:
-                    fields = {name: survivor}
+                if record.get(name) == loser and not record["IsDeleted"]:
+                    fields = {name: None if record["Id"] == survivor else survivor}  # never its own parent
                     self.set_fields("salesforce", object_name, record["Id"], fields, by=by, source="MERGE")
 
     @contextmanager
@@ -399,12 +401,11 @@ class World:
         key = (system, object_name, record_id)
         self._versions[key] = self._versions.get(key, 0) + 1
         before = self.table(system, object_name).get(record_id)
-        copy = None if before is None else dict(before)
         if self._undo is not None:
-            self._undo.append(((system, object_name), record_id, copy))
+            self._undo.append(((system, object_name), record_id, before))
         if self.settings.late_commit_s > 0:
             visible_at = self.now() + timedelta(seconds=self.settings.late_commit_s)
-            self._hidden[key] = (visible_at, copy)
+            self._hidden[key] = (visible_at, before)
 
     def _note(
         self,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 
 from sandbox.salesforce.bundles import Collections, Composite
 from sandbox.salesforce.calls import Call, Reply
 from sandbox.salesforce.errors import ApiError, not_found
 from sandbox.salesforce.query import Queries
-from sandbox.salesforce.rows import Rows
+from sandbox.salesforce.rows import Rows, http_date
 from sandbox.salesforce.schema import Schema
 from sandbox.salesforce.writes import Writer
 from sandbox.world import World
@@ -96,7 +96,7 @@ class Api:
     def _describe(self, call: Call, name: str) -> Reply:
         headers = {"Last-Modified": format_datetime(METADATA_CHANGED_AT, usegmt=True)}
         since = call.headers.get("if-modified-since")
-        if since is not None and parsedate_to_datetime(since) >= METADATA_CHANGED_AT:
+        if since is not None and http_date(since) >= METADATA_CHANGED_AT:
             return Reply(status=304, headers=headers)
         return Reply(body=self._schema.describe(name, call.base), headers=headers)
 

@@ -66,10 +66,11 @@ class Collections:
         if sum(1 for before, name in zip(["", *names], names, strict=False) if before != name) > MAX_CHUNKS:
             raise ApiError("LIMIT_EXCEEDED", f"records of mixed types form more than {MAX_CHUNKS} chunks")
         ids = [id18(str(_id_of(record))) for record in records if _id_of(record)]
-        self._world.emit("before_write", "salesforce", names[0] if names else "", ids)
         step = self._updated if call.method == "PATCH" else self._created
         pairs = list(zip(names, records, strict=True))
-        return self._each(lambda pair: step(call, *pair), pairs, all_or_none)
+        with self._writer.claim(call, ids):
+            self._world.emit("before_write", "salesforce", names[0] if names else "", ids)
+            return self._each(lambda pair: step(call, *pair), pairs, all_or_none)
 
     def delete(self, call: Call) -> Reply:
         """DELETE ?ids=: one result per id, in order."""
@@ -114,7 +115,7 @@ class Collections:
         raise ApiError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 
     def _object_of(self, record: Any) -> str:
-        kind = record.get("attributes", {}).get("type") if isinstance(record, dict) else None
+        kind = _inside(_inside(record, "attributes"), "type")
         name = self._schema.object_name(kind) if isinstance(kind, str) else None
         if name is None:
             raise ApiError("INVALID_TYPE", f"sObject type '{kind}' is not supported.")
@@ -163,7 +164,7 @@ class Composite:
 
 def _inner_call(call: Call, part: Mapping[str, Any], answered: Mapping[str, Reply]) -> Call:
     filled = json.loads(_fill(json.dumps([part.get("url", ""), part.get("body")]), answered))
-    url = urlsplit(filled[0])
+    url = urlsplit(str(filled[0]))
     found = _DATA_URL.match(url.path)
     if found is None:
         raise ApiError("INVALID_URL", f"subrequest url {url.path!r} does not begin with /services/data/vNN.N/")
@@ -192,13 +193,19 @@ def _fill(text: str, answered: Mapping[str, Reply]) -> str:
         name, path = match.groups()
         value: Any = answered[name].body if name in answered else None
         for step in re.findall(r"\w+", path):
-            value = value[int(step)] if isinstance(value, list) else (value or {}).get(step)
+            value = _inside(value, step)
         if value is None or answered[name].status >= 400:
             text = f"Invalid reference specified. No value for {name}.{path} found in {name}"
             raise ApiError("PROCESSING_HALTED", text)
         return json.dumps(str(value))[1:-1]
 
     return _REFERENCE.sub(one, text)
+
+
+def _inside(value: Any, step: str) -> Any:
+    if isinstance(value, list):
+        return value[int(step)] if step.isdigit() and int(step) < len(value) else None
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def _check_sizes(parts: list[dict[str, Any]]) -> None:

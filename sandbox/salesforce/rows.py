@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
 
 from sandbox.salesforce.calls import Call, Reply
 from sandbox.salesforce.errors import ApiError, deleted, malformed, malformed_id, not_found, unknown_column
@@ -50,12 +51,15 @@ class Rows:
             raise malformed("The HTTP entity body is required, but this request has no entity body.")
         if any(name.lower() == "id" for name in call.body):
             raise ApiError("INVALID_FIELD", "The Id field should not be specified in the sobject data.")
-        self._world.emit("before_write", "salesforce", object_name, [id18(record_id)], call.body)
+        with self._writer.claim(call, [record_id]):
+            return self._update(call, object_name, record_id, call.body)
+
+    def _update(self, call: Call, object_name: str, record_id: str, fields: Mapping[str, Any]) -> Reply:
+        self._world.emit("before_write", "salesforce", object_name, [id18(record_id)], fields)
         with self._world.lock:
             record = self._writer.existing(object_name, record_id)
             self._check_preconditions(call, object_name, record)
-            self._writer.update(call, object_name, record_id, call.body)
-            headers = self._headers(object_name, self._writer.existing(object_name, record_id))
+            headers = self._headers(object_name, self._writer.update(call, object_name, record_id, fields))
         return Reply(status=204, headers={k: v for k, v in headers.items() if k == "ETag"})
 
     def create(self, call: Call, object_name: str) -> Reply:
@@ -137,7 +141,7 @@ class Rows:
         if tags is not None and "ETag" in own:
             return _matches(tags, own["ETag"])
         since = given.get("if-modified-since")
-        return since is not None and instant(record["LastModifiedDate"]) <= _http_date(since)
+        return since is not None and instant(record["LastModifiedDate"]) <= http_date(since)
 
     def _check_preconditions(self, call: Call, object_name: str, record: Record) -> None:
         if call.in_composite and not self._world.settings.conditional_in_composite:
@@ -145,7 +149,7 @@ class Rows:
         tags, since = call.headers.get("if-match"), call.headers.get("if-unmodified-since")
         if tags is not None and object_name == "Account" and not _matches(tags, self._tag(record)):
             raise _moved()
-        if since is not None and instant(record["LastModifiedDate"]) > _http_date(since):
+        if since is not None and instant(record["LastModifiedDate"]) > http_date(since):
             raise _moved()
 
 
@@ -165,7 +169,8 @@ def _matches(header: str, own: str) -> bool:
     return own in {_ENCODED.sub('"', tag) for tag in tags}
 
 
-def _http_date(text: str) -> datetime:
+def http_date(text: str) -> datetime:
+    """The instant of an HTTP date. ApiError when it is none."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
     except ValueError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sandbox.faults import Verb
@@ -23,6 +24,23 @@ class Writer:
         self._world = world
         self._schema = schema
         self._attempts: Counter[str] = Counter()
+        self._claims: dict[str, int] = {}  # parent account -> number of the request that is writing below it
+
+    @contextmanager
+    def claim(self, call: Call, record_ids: Iterable[str]) -> Iterator[None]:
+        """Hold the parents of records for the time of a request, as row locks on them would."""
+        if not self._world.settings.lock_parents:
+            yield
+            return
+        with self._world.lock:
+            families = {self._family(id18(record_id)) for record_id in record_ids} - self._claims.keys()
+            self._claims.update(dict.fromkeys(families, call.request))
+        try:
+            yield
+        finally:
+            with self._world.lock:
+                for family in families:
+                    del self._claims[family]
 
     def existing(self, object_name: str, record_id: str) -> Record:
         """The committed record. ApiError when the id is malformed, unknown, or its record deleted."""
@@ -36,7 +54,7 @@ class Writer:
         return record
 
     def update(self, call: Call, object_name: str, record_id: str, given: Mapping[str, Any]) -> Record:
-        """Write the given fields and give the record as it stands afterwards."""
+        """Write the given fields and give the record as it stands afterwards. Nothing is written when it raises."""
         values = resolved(self._schema, object_name, given)
         record = self.existing(object_name, record_id)
         fields = checked(self._world, object_name, record, values)
@@ -45,7 +63,7 @@ class Writer:
         changes = self._set(call, object_name, record["Id"], fields, source="API")
         self._automation(call, object_name, record["Id"], changes)
         self._world.emit("after_write", "salesforce", object_name, [record["Id"]], fields)
-        return record
+        return self._world.table("salesforce", object_name)[record["Id"]]
 
     def create(self, call: Call, object_name: str, given: Mapping[str, Any]) -> str:
         """Make a record and return its id."""
@@ -85,6 +103,7 @@ class Writer:
         """Refuse a row that a fault, or the seeded rule of the settings, declares locked."""
         named = [fault for fault in call.faults if fault.verb is Verb.LOCK_ROW]
         locked = any(not fault.ids or record_id in map(id18, fault.ids) for fault in named)
+        locked = locked or self._claims.get(self._family(record_id), call.request) != call.request
         chance = self._world.settings.lock_probability
         if chance:
             self._attempts[record_id] += 1
@@ -93,6 +112,11 @@ class Writer:
         if locked:
             text = f"unable to obtain exclusive access to this record or 1 records: {record_id}"
             raise ApiError("UNABLE_TO_LOCK_ROW", text)
+
+    def _family(self, record_id: str) -> str:
+        """The parent account a write to a record locks; the record itself when it has none."""
+        record = self._world.table("salesforce", "Account").get(record_id, {})
+        return str(record.get("ParentId") or record_id)
 
     def _automation(self, call: Call, object_name: str, record_id: str, changes: list[Change]) -> None:
         """What happens behind a write: the assignment rule, flows, and the end of the account team."""

@@ -141,11 +141,17 @@ class SalesforceHttp:
         return self("GET", resource, headers=headers, q=soql)
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A started sandbox holding the small world."""
-    with Sandbox(small_world(World(seed=7))) as running:
+@pytest.fixture(scope="session")
+def _running() -> Iterator[Sandbox]:
+    with Sandbox() as running:
         yield running
+
+
+@pytest.fixture
+def sandbox(_running: Sandbox) -> Sandbox:
+    """A started sandbox holding the small world, untouched by other tests. Its process-wide parts are shared."""
+    _running.use(small_world(World(seed=7)))
+    return _running
 
 
 @pytest.fixture
