@@ -10,8 +10,8 @@ from connectors.salesforce.ids import is_id, to_18
 
 _STEMS = st.text(alphabet="abzABZ0189", min_size=15, max_size=15)
 
-# Worked by hand for the first: a0BA0 has capitals at places 2 and 3 = 4 + 8 = 12 = M; 00000 = A; 0L2ZC... the rest
-# are published pairs from unrelated organisations.
+# The first by hand: a0BA0 has capitals at places 2 and 3 = 4 + 8 = 12 = M, 00000 none = A, 0L2ZC at 1, 3 and 4 =
+# 2 + 8 + 16 = 26 = 0. The others are pairs published elsewhere.
 VECTORS = {
     "a0BA0000000L2ZC": "MA0",
     "AaaAABbbBBCccCC": "ZZZ",
