@@ -160,9 +160,8 @@ class _Reader:
             managed = field in known and known[field].managed
             type_ = known[field].type if field in known else field_map.type or FieldType.TEXT
             self._columns.append((field, _getter(field_map.native), _parser(field, type_, managed=managed)))
-        self._zip = (
-            _getter(object_map.fields["zip5"].native) if name == "account" and "zip5" in object_map.fields else None
-        )
+        zip_map = object_map.fields.get("zip5")
+        self._zip = _getter(zip_map.native) if zip_map and _is_visible(zip_map.native, visible) else None
         self._version, self._modified_by = _optional(object_map.version), _optional(object_map.modified_by)
         self._deleted, self._merged_into = _optional(object_map.deleted), _optional(object_map.merged_into)
         self._merged_ids = _optional(object_map.merged_ids)

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from mappings.identifiers import ccn_6, email, is_npi, npi_10, padded_id, phone_10, state_code, web_domain, zip_5
 
 
-@given(value=st.one_of(st.none(), st.integers(), st.text(max_size=40), st.from_regex(r"(https?://)?[a-z.@:/0-9-]{1,30}")))
+@given(
+    value=st.one_of(st.none(), st.integers(), st.text(max_size=40), st.from_regex(r"(https?://)?[a-z.@:/0-9-]{1,30}"))
+)
 @settings(max_examples=300, deadline=None)
 def test_forms_never_raise_and_stay_as_they_are_the_second_time(value):
     for form in (phone_10, web_domain, state_code, ccn_6, npi_10, email, lambda v: zip_5(v, "MA")):
@@ -85,7 +87,9 @@ def test_an_npi_proves_itself_by_its_check_digit(text, valid):
     assert is_npi(text) is valid
 
 
-@pytest.mark.parametrize(("text", "code"), [("Texas", "TX"), (" new  york ", "NY"), ("tx", "TX"), ("Bavaria", "BAVARIA")])
+@pytest.mark.parametrize(
+    ("text", "code"), [("Texas", "TX"), (" new  york ", "NY"), ("tx", "TX"), ("Bavaria", "BAVARIA")]
+)
 def test_state_names_become_codes(text, code):
     assert state_code(text) == code
 
