@@ -47,3 +47,15 @@ def pull_floor(kind: str, objects: Sequence[Pulled]) -> int:
         return hubspot.pull_floor(size)
     delta = hubspot.DeltaSize(changed_companies=accounts.seen, changed_deals=deals.seen if deals else 0, owners=owners)
     return 3 + hubspot.delta_floor(delta) - (-accounts.seen // HISTORY_ROWS)
+
+
+def push_floor(kind: str, lanes: Sequence[str], *, owners: int = 0) -> int:
+    """Calls for writing items that travelled these lanes, with the reads that make the writes safe.
+
+    `owners` are the owner items among them: each account is asked for its team just before.
+    """
+    if kind == "salesforce":
+        conditional = sum(lane == "conditional" for lane in lanes)
+        return salesforce.push_floor(conditional=conditional, batch=len(lanes) - conditional, team_checks=owners)
+    parents = sum(lane == "association" for lane in lanes)
+    return hubspot.push_floor(len(lanes) - parents, parents_added=parents, parents_removed=parents)

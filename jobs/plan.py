@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pyarrow as pa
 
+from jobs.export import FINDINGS, findings_source
 from jobs.tables import arrow_schema
 from jobs.wiring import Wired
 from jobs.world import Loaded, load_world
@@ -42,6 +43,7 @@ def make_plan(
     progress("save the plan", 2, 3)
     wired.crosswalk.save(_table(wired, result.links, LINKS))
     stored = _save(wired, loaded, result, day)
+    _keep_findings(wired, result, stored.id)
     progress("save the plan", 3, 3)
     return Planned(stored=stored, guards=result.plan.guards, problems=result.problems, reconciliation=result)
 
@@ -70,6 +72,13 @@ def _save(wired: Wired, loaded: Loaded, result: Reconciliation, as_of: str) -> S
         ttl_hours=wired.mappings.policies.conflicts.plan_ttl_hours,
         status=PlanStatus.PAUSED_BY_GUARD if breached else PlanStatus.READY,
     )
+
+
+def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
+    """Keep what the plan was made of: explanations and exports read it."""
+    for name in sorted(set(FINDINGS.values())):
+        frame: Frame = getattr(result, name)
+        wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(frame))
 
 
 def _table(wired: Wired, frame: Frame, schema: Schema) -> pa.Table:

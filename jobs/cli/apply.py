@@ -1,0 +1,187 @@
+"""platbook apply, sync."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from threading import Event
+from typing import Annotated, Any
+
+import typer
+
+from jobs.alert import send_waiting
+from jobs.apply import apply_plan
+from jobs.applying.model import DONE, ApplyResult, ItemState
+from jobs.applying.wired import apply_deps
+from jobs.cli.exits import Exit, Stop
+from jobs.cli.opened import opened
+from jobs.cli.output import JsonFlag, emit_json, say, steps, table
+from jobs.cli.plan import show_summary
+from jobs.cli.pull import show_pull
+from jobs.cli.selecting import PlanOption, ReasonOption
+from jobs.difflog import log_plan
+from jobs.floors import push_floor
+from jobs.plan import make_plan
+from jobs.present import view_plan
+from jobs.pull import pull
+from jobs.wiring import Wired
+from store.decisions import Acceptance
+from store.plans import PlanStatus
+
+SENT = frozenset({ItemState.VERIFIED, ItemState.MISMATCH, ItemState.OVERWROTE, ItemState.IN_DOUBT})
+"""States of items that were on the wire."""
+
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option("--accept-guard", help="Let this guard's passed limits through, for this plan only. Needs --reason."),
+]
+
+
+def apply(
+    plan_id: PlanOption = "latest",
+    accept_guard: AcceptOption = None,
+    reason: ReasonOption = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse the plan when one approved item moved.")] = False,
+    baseline_only: Annotated[
+        bool, typer.Option("--baseline-only", help="Agree to what is already right; write nothing to any CRM.")
+    ] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Write what the policy or a person approved, each record read just before and read back after."""
+    wired = opened()
+    chosen = wired.plans.resolve(plan_id)
+    accepted = acceptances(wired, chosen, accept_guard or [], reason)
+    with stopping() as stop, steps() as progress:
+        result = apply_plan(
+            apply_deps(wired, stop=stop.is_set, progress=progress),
+            chosen,
+            person=wired.person,
+            accept=accepted,
+            strict=strict,
+            baseline_only=baseline_only,
+        )
+    sent = send_waiting(wired)
+    logs = log_plan(wired, chosen, run_id=result.run_id) if result.run_id else {}
+    if json_:
+        emit_json("apply", {**asdict(result), "files": logs, "mails_sent": sent.sent, "mails_waiting": sent.waiting})
+    else:
+        show_applied(wired, result)
+        for path in logs.values():
+            say(f"diff log: {path}")
+        if sent.sent or sent.waiting:
+            say(f"mails: {sent.sent} sent, {sent.waiting} waiting")
+    if not result.is_complete:
+        raise Stop("", Exit.PARTIAL)
+
+
+def sync(
+    full: Annotated[bool, typer.Option("--full", help="Pull everything again, not only what changed.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Pull, plan, and apply what the policy approves by itself; the rest waits for a person."""
+    wired = opened()
+    with stopping() as stop, steps() as progress:
+        pulled = pull(wired, full=full, progress=progress)
+        planned = make_plan(wired, progress=progress)
+        if planned.stored.status is PlanStatus.PAUSED_BY_GUARD:
+            _show_sync(wired, pulled, planned, None, json_)
+            raise Stop("", Exit.GUARD)
+        deps = apply_deps(wired, stop=stop.is_set, progress=progress)
+        result = apply_plan(deps, planned.stored.id, person=wired.person)
+    send_waiting(wired)
+    if result.run_id:
+        log_plan(wired, planned.stored.id, run_id=result.run_id)
+    _show_sync(wired, pulled, planned, result, json_)
+    if not result.is_complete:
+        raise Stop("", Exit.PARTIAL)
+
+
+def acceptances(wired: Wired, plan_id: str, guards: list[str], reason: str) -> tuple[Acceptance, ...]:
+    """One acceptance per passed limit of the guards named; `name` means all its subjects, `name:subject` one."""
+    if not guards:
+        return ()
+    if not reason.strip():
+        raise Stop("--accept-guard needs --reason; it stands in the audit beside your name", Exit.USAGE)
+    breached = [guard for guard in wired.plans.load(plan_id).header.guards if guard["breached"]]
+    found = []
+    for name in guards:
+        fitting = [g for g in breached if name in (g["guard"], f"{g['guard']}:{g['subject']}")]
+        if not fitting:
+            passed = ", ".join(sorted({g["guard"] for g in breached})) or "none"
+            raise Stop(f'guard "{name}" did not stop plan {plan_id}; passed limits: {passed}', Exit.USAGE)
+        found += [Acceptance(guard=g["guard"], subject=g["subject"], reason=reason, by=wired.person) for g in fitting]
+    return tuple(found)
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """The first SIGTERM or Ctrl-C lets the chunk under way finish; the second one ends at once."""
+    stop = Event()
+
+    def ask(signum: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signum, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show_applied(wired: Wired, result: ApplyResult) -> None:
+    """What became of the items, what it cost, and what was left."""
+    if not result.run_id:
+        say(result.message or f"plan {result.plan_id}: nothing to apply")
+        return
+    say(f"Run {result.run_id} of plan {result.plan_id}: {result.status.replace('_', ' ')}", style="bold")
+    states = [(state.value, result.totals[state.value]) for state in ItemState if result.totals.get(state.value)]
+    say(" · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in states) or "0 items written")
+    others = {name: result.totals.get(name, 0) for name in ("moves", "pending", "owner_events")}
+    say(
+        f"{others['moves']:,} values agreed without a write · {others['pending']:,} items wait for a decision · "
+        f"{others['owner_events']:,} owner changes applied"
+    )
+    _show_left(result)
+    for name, calls in result.calls.items():
+        floor = _floor(wired, result, name)
+        say(f"{name}: {calls['reads']} reads, {calls['writes']} writes; floor {floor} calls in all")
+    if result.halted:
+        say(f"stopped early: {result.halted}", style="yellow")
+
+
+def _floor(wired: Wired, result: ApplyResult, connection: str) -> int:
+    """The least this run could have cost on a connection: what it sent, lane by lane."""
+    sent = {i.item_id for i in result.items if i.connection == connection and i.state in SENT}
+    items = [row for row in wired.plans.load(result.plan_id).items.to_pylist() if row["item_id"] in sent]
+    owners = sum(row["group"] == "ownership" for row in items)
+    return push_floor(connection, [row["lane"] for row in items], owners=owners)
+
+
+def _show_left(result: ApplyResult) -> None:
+    left = [item for item in result.items if item.state not in DONE or item.state is ItemState.OVERWROTE]
+    if left:
+        rows = [(i.connection, i.account_name, i.group, i.state.value, i.message) for i in left]
+        columns = ("connection", "account", "group", "state", "why")
+        table(f"{len(left):,} items not (simply) written", columns, rows, limit=20)
+
+
+def _show_sync(wired: Wired, pulled: Any, planned: Any, result: ApplyResult | None, as_json: bool) -> None:
+    if as_json:
+        payload = {
+            "pulled": [asdict(one) for one in pulled],
+            "plan": planned.stored.id,
+            "status": planned.stored.status.value,
+            "counts": dict(planned.stored.header.counts),
+            "guards": [asdict(guard) for guard in planned.guards],
+            "applied": asdict(result) if result else None,
+        }
+        emit_json("sync", payload)
+        return
+    show_pull(pulled)
+    show_summary(view_plan(wired, planned.stored.id), planned.problems)
+    if result is not None:
+        show_applied(wired, result)

@@ -1,0 +1,62 @@
+"""platbook runs, export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.exits import Exit, Stop
+from jobs.cli.opened import opened
+from jobs.cli.output import JsonFlag, emit_json, say, table
+from jobs.cli.selecting import PlanOption
+from jobs.export import ExportError, exportable, write_table
+
+
+def runs(
+    run_id: Annotated[str, typer.Argument(help="Only this run, with what it did.")] = "",
+    limit: Annotated[int, typer.Option(help="Runs shown at most.")] = 20,
+    json_: JsonFlag = False,
+) -> None:
+    """List what was run, by whom, and how it ended."""
+    wired = opened()
+    found = (wired.runs.get(run_id),) if run_id else wired.runs.list(limit=limit)
+    if json_:
+        emit_json("runs", {"runs": [asdict(one) for one in found]})
+        return
+    columns = ("run", "kind", "plan", "by", "started (UTC)", "status", "what")
+    rows = [
+        (r.id, r.kind, r.plan_id, r.by, r.started_at[:19].replace("T", " "), r.status, r.message or _counted(r.counts))
+        for r in found
+    ]
+    table("runs", columns, rows)
+    for one in found if run_id else ():
+        for name, count in one.counts.items():
+            say(f"  {name}: {count}")
+
+
+def export(
+    what: Annotated[
+        str, typer.Argument(help="links, accounts, hierarchy, tiers, assignments, changes, decisions, audit")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .csv, .xlsx or .parquet.")],
+    plan_id: PlanOption = "latest",
+    json_: JsonFlag = False,
+) -> None:
+    """Write one table of the newest (or the named) plan, or the decisions or the audit log, to a file."""
+    wired = opened()
+    try:
+        found = exportable(wired, what, wired.plans.resolve(plan_id))
+        write_table(found, output)
+    except ExportError as error:
+        raise Stop(str(error), Exit.USAGE) from error
+    if json_:
+        emit_json("export", {"what": what, "file": str(output), "rows": found.num_rows})
+        return
+    say(f"{found.num_rows:,} rows of {what} in {output}")
+
+
+def _counted(counts: object) -> str:
+    return ", ".join(f"{k} {v}" for k, v in counts.items() if v) if isinstance(counts, dict) else ""

@@ -1,0 +1,89 @@
+"""The hosted worker: pull, plan, apply-safe and alert, each when its slot comes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event
+
+import structlog
+
+from jobs.alert import send_waiting
+from jobs.apply import apply_plan
+from jobs.applying.model import GuardStopped
+from jobs.applying.wired import apply_deps
+from jobs.difflog import log_plan
+from jobs.plan import make_plan
+from jobs.pull import pull
+from jobs.schedule import ScheduledJob, run_until
+from jobs.settings import Settings
+from jobs.wiring import Wired
+from store.database import instant
+from store.plans import OPEN, PlanStatus
+
+log = structlog.get_logger()
+
+
+def run_daemon(settings: Settings, stop: Event) -> None:
+    """Work until `stop` is set. Every slot wires its parts anew, so that no login or mapping grows stale."""
+    schedule = settings.schedule
+    clock = Wired(settings=settings)
+    jobs = tuple(
+        ScheduledJob(name=name, cron=cron, run=_fresh(settings, work, stop))
+        for name, cron, work in (
+            ("pull", schedule.pull, _pull),
+            ("plan", schedule.plan, _plan),
+            ("apply_safe", schedule.apply_safe, _apply_safe),
+            ("alert", schedule.alert, _alert),
+        )
+    )
+
+    def claim(job: str, slot: datetime) -> bool:
+        return clock.slots.claim(job, instant(slot), by=platform.node())
+
+    log.info("daemon_started", jobs=[job.name for job in jobs])
+    run_until(stop, jobs, claim, clock.now)
+    log.info("daemon_stopped")
+
+
+Work = Callable[[Wired, Event], None]
+
+
+def _fresh(settings: Settings, work: Work, stop: Event) -> Callable[[], None]:
+    return lambda: work(Wired(settings=settings), stop)
+
+
+def _pull(wired: Wired, stop: Event) -> None:
+    for one in pull(wired):
+        log.info("pulled", connection=one.connection, calls=one.calls, rows=sum(o.seen for o in one.objects))
+
+
+def _plan(wired: Wired, stop: Event) -> None:
+    planned = make_plan(wired)
+    log_plan(wired, planned.stored.id)
+    log.info("planned", plan_id=planned.stored.id, status=planned.stored.status.value)
+
+
+def _apply_safe(wired: Wired, stop: Event) -> None:
+    """Apply what the policy approves by itself and what persons approved, of the newest plan if it is still open."""
+    newest = wired.plans.newest()
+    if newest is None:
+        return
+    status = PlanStatus(wired.plans.list(limit=1)[0]["status"])
+    if status not in (*OPEN, PlanStatus.APPLYING) or status is PlanStatus.PAUSED_BY_GUARD:
+        log.info("apply_skipped", plan_id=newest, status=status.value)
+        return
+    try:
+        result = apply_plan(apply_deps(wired, stop=stop.is_set), newest, person=wired.person)
+    except GuardStopped as stopped:
+        log.error("guard_stopped", plan_id=newest, guards=[guard.guard for guard in stopped.breached])
+        return
+    if result.run_id:
+        log_plan(wired, newest, run_id=result.run_id)
+    log.info("applied", plan_id=newest, run_id=result.run_id, totals=dict(result.totals))
+
+
+def _alert(wired: Wired, stop: Event) -> None:
+    sent = send_waiting(wired)
+    log.info("alerts", sent=sent.sent, waiting=sent.waiting)
