@@ -61,7 +61,7 @@ def take(
     of the last accepted delivery of this feed. The rows of a held file are given too: whether they are used, a person
     decides. Raises ValueError for an `as_of` that is no date, never for what the file holds.
     """
-    if date.fromisoformat(as_of).isoformat() != as_of:
+    if not _is_iso_date(as_of):
         raise ValueError(f"the as-of date of {path.name} is {as_of!r}; expected YYYY-MM-DD")
     agreed = contract(layout, encoding=encoding)
     delivery = inspect(path, agreed, as_of=as_of, last=previous)
@@ -91,6 +91,13 @@ def contract(layout: FeedLayout, *, encoding: str = "") -> FeedContract:
         percent_groups=tuple(tuple(usual[name] for name in group) for group in layout.sums_to_100),
         format=Format(encoding=encoding or layout.encoding, delimiter=layout.delimiter),
     )
+
+
+def _is_iso_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _translated(
