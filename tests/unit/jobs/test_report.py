@@ -181,7 +181,8 @@ def test_no_text_begins_a_formula_or_cannot_be_written(text):
 
 
 def test_hostile_text_in_every_column_is_text_in_every_file(tmp_path):
-    hostile = dict.fromkeys(CHANGES, '=HYPERLINK("http://x.example")\x00�') | {"message": "http://x.example"}
+    attack = '=HYPERLINK("http://x.example")\0\ud800'
+    hostile = dict.fromkeys(CHANGES, attack) | {"message": "http://x.example"}
     paths = write_diff_log([hostile, {"account_name": "x" * 40_000}], tmp_path, "r")
     rows = lines(paths["csv"])
     assert all(cell.startswith("'=") or cell in ("", "http://x.example") for cell in rows[0].values())
