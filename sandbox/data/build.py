@@ -77,11 +77,15 @@ def choose_records(source: Source) -> frozenset[str]:
 
 
 def choose_firms(source: Source, record_ids: frozenset[str]) -> frozenset[str]:
-    """Firms of the chosen records, of the states and of the chosen systems, with every system that these name."""
+    """Firms of the chosen records, of the states and of the chosen systems, with every system that these name.
+
+    The few firms that are written with letters outside ASCII come too: without them the encoding would not matter.
+    """
     linked = {link["definitive_id"] for link in source.links if _linked_records(link) & record_ids}
     rows = [row for day in source.days for row in day]
     chosen = linked | {row["Definitive ID"] for row in rows if row["State"] in STATES}
     chosen |= {row["Definitive ID"] for row in rows if linked & {row["IDN ID"], row["IDN Parent ID"]}}
+    chosen |= {row["Definitive ID"] for row in rows if not "".join(row.values()).isascii()}
     named = {row[column] for row in rows if row["Definitive ID"] in chosen for column in ("IDN ID", "IDN Parent ID")}
     return frozenset(chosen | named - {""})
 

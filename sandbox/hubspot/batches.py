@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sandbox.hubspot import records, schema, values
-from sandbox.hubspot.calls import Call, Reply, batch
+from sandbox.hubspot.calls import Call, Reply, batch, text, texts
 from sandbox.hubspot.errors import Refused, RowErrors, invalid
 from sandbox.world import Record
 
@@ -17,16 +17,16 @@ MOST, MOST_WITH_HISTORY = 100, 50
 def read_batch(call: Call) -> Reply:
     """Records by id or by a unique property; missing ones are named together in one error."""
     object_type, given = schema.object_name(call.params["type"]), call.fields()
-    with_history = given.get("propertiesWithHistory") or []
+    with_history = texts(given, "propertiesWithHistory")
     wanted = list(dict.fromkeys(_id(entry) for entry in call.inputs(MOST_WITH_HISTORY if with_history else MOST)))
-    archived, id_property = call.flag("archived"), given.get("idProperty")
+    archived, id_property = call.flag("archived"), text(given, "idProperty")
     found = {key: records.find(call.world, object_type, key, id_property) for key in wanted}
     present = [row for row in found.values() if row is not None and row["archived"] == archived]
     errors, kept = RowErrors(), {row["hs_object_id"] for row in present}
     for key, row in found.items():
         if row is None or row["hs_object_id"] not in kept:
             errors.add(_missing(object_type, "get"), ids=key)
-    shown = records.show(call.world, object_type, present, given.get("properties") or [], with_history)
+    shown = records.show(call.world, object_type, present, texts(given, "properties"), with_history)
     call.world.emit("after_read", "hubspot", object_type, [row["hs_object_id"] for row in present])
     return batch(call, shown, errors.listed())
 
@@ -36,8 +36,9 @@ def update_batch(call: Call) -> Reply:
     object_type, inputs = schema.object_name(call.params["type"]), call.inputs(MOST)
     for entry in inputs:
         _refuse_id_property(entry, "update")
+        text(entry, "objectWriteTraceId")
     _refuse_repeats(_id(entry) for entry in inputs)
-    targets = [records.find(call.world, object_type, _id(e), e.get("idProperty")) for e in inputs]
+    targets = [records.find(call.world, object_type, _id(e), text(e, "idProperty")) for e in inputs]
     _refuse_repeats(row["hs_object_id"] for row in targets if row is not None)
     changed, errors = [], RowErrors()
     for entry in inputs:
@@ -55,6 +56,7 @@ def upsert_batch(call: Call) -> Reply:
     for entry in inputs:
         _refuse_id_property(entry, "upsert")
         _refuse_non_unique(call, object_type, entry.get("idProperty"))
+        text(entry, "objectWriteTraceId")
     _refuse_repeats(_id(entry) for entry in inputs)
     written, made, errors = [], set(), RowErrors()
     for entry in inputs:
@@ -71,7 +73,7 @@ def upsert_batch(call: Call) -> Reply:
 def create_batch(call: Call) -> Reply:
     """Make records: all or none, unless every row has a trace id of its own."""
     object_type, inputs = schema.object_name(call.params["type"]), call.inputs(MOST)
-    traces = Counter(entry.get("objectWriteTraceId") for entry in inputs)
+    traces = Counter(text(entry, "objectWriteTraceId") for entry in inputs)
     traced = None not in traces and all(count == 1 for count in traces.values())
     made, errors = [], RowErrors()
     with call.world.transaction() as rollback:

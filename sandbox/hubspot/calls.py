@@ -36,9 +36,9 @@ class Call:
 
     def inputs(self, most: int) -> list[dict[str, Any]]:
         """The `inputs` of a batch. Refused when they are missing, malformed or more than `most`."""
-        inputs = self.fields().get("inputs")
-        if not isinstance(inputs, list) or not all(isinstance(entry, dict) for entry in inputs):
-            raise invalid("Invalid input JSON: inputs must be a list of objects")
+        if "inputs" not in self.fields():
+            raise invalid("Invalid input JSON: inputs is missing")
+        inputs = objects(self.fields(), "inputs")
         if len(inputs) > most:
             raise invalid(f"The maximum number of inputs supported in a batch request is {most}, got {len(inputs)}")
         return inputs
@@ -76,6 +76,30 @@ class Reply:
     body: Any = None  # None = no content
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+
+
+def text(fields: Mapping[str, Any], name: str) -> str | None:
+    """A text in a body, None when it is not there. Refused when it is something else."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise invalid(f"Invalid input JSON: {name} must be a string")
+    return value
+
+
+def texts(fields: Mapping[str, Any], name: str) -> list[str]:
+    """A list of texts in a body, empty when it is not there. Refused when it is something else."""
+    value = fields.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise invalid(f"Invalid input JSON: {name} must be a list of strings")
+    return value
+
+
+def objects(fields: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """A list of objects in a body, empty when it is not there. Refused when it is something else."""
+    value = fields.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise invalid(f"Invalid input JSON: {name} must be a list of objects")
+    return value
 
 
 def cursor(last_id: str) -> str:

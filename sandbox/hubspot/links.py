@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.hubspot.associations import DEFAULT_TYPE, LABELS, End, associate, neighbours, unlink
-from sandbox.hubspot.calls import Call, Reply, batch, page, resume
+from sandbox.hubspot.calls import Call, Reply, batch, objects, page, resume, text
 from sandbox.hubspot.errors import Refused, RowErrors, invalid
 from sandbox.hubspot.schema import SINGULAR, TYPE_IDS, object_name
 
@@ -56,7 +56,7 @@ def read_links(call: Call) -> Reply:
     for entry in call.inputs(MOST_READ):
         record_id = _object_id(entry)
         ends = _ends(call, (from_type, record_id), to_type)
-        ends = [end for end in ends if int(end["toObjectId"]) > resume(entry.get("after"))]
+        ends = [end for end in ends if int(end["toObjectId"]) > resume(text(entry, "after"))]
         if not ends:
             errors.add(_none_found(from_type, to_type, record_id), fromObjectId=record_id)
             continue
@@ -82,7 +82,7 @@ def archive_links(call: Call) -> Reply:
     from_type, to_type = _pair(call)
     for entry in call.inputs(MOST_ARCHIVED):
         start = (from_type, _object_id(entry.get("from")))
-        for end in entry.get("to") or []:
+        for end in objects(entry, "to"):
             unlink(call.world, start, (to_type, _object_id(end)), None, **call.author)
     return Reply(status=204)
 

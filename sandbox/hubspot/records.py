@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.hubspot import associations, history, schema, values
 from sandbox.hubspot.associations import PLAIN, child_counts
-from sandbox.hubspot.calls import WRITER, Call
+from sandbox.hubspot.calls import WRITER, Call, objects
 from sandbox.hubspot.errors import Refused, invalid
 from sandbox.world import Record, World, hubspot_time
 
@@ -63,7 +63,7 @@ def update(call: Call, object_type: str, record: Record, properties: Any) -> Rec
 def create(call: Call, object_type: str, given: Mapping[str, Any]) -> Record:
     """Make a record with its associations."""
     stored = values.checked(call.world, object_type, "", given.get("properties"))
-    edges = _edges(call.world, object_type, given.get("associations") or [])
+    edges = _edges(call.world, object_type, objects(given, "associations"))
     call.world.emit("before_write", "hubspot", object_type, [], stored)
     record_id = call.world.insert("hubspot", object_type, _derived(object_type, stored), source="API", **call.author)
     for end, types in edges:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from sandbox.hubspot import records, schema
-from sandbox.hubspot.calls import Call, Reply
+from sandbox.hubspot.calls import Call, Reply, objects, texts
 from sandbox.hubspot.errors import invalid
 from sandbox.hubspot.history import as_indexed
 from sandbox.hubspot.values import milliseconds
@@ -37,7 +37,7 @@ def search(call: Call) -> Reply:
     chosen = rows[start : start + limit]
     body: dict[str, Any] = {
         "total": len(rows),
-        "results": records.show(call.world, object_type, chosen, given.get("properties") or []),
+        "results": records.show(call.world, object_type, chosen, texts(given, "properties")),
     }
     if len(rows) > start + limit:
         body["paging"] = {"next": {"after": str(start + limit)}}
@@ -59,8 +59,8 @@ def _window(given: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _groups(call: Call, object_type: str, given: Mapping[str, Any]) -> list[list[Test]]:
-    groups = given.get("filterGroups") or ([{"filters": given["filters"]}] if given.get("filters") else [])
-    filters = [group.get("filters") or [] for group in groups]
+    groups = objects(given, "filterGroups") or ([dict(given)] if given.get("filters") else [])
+    filters = [objects(group, "filters") for group in groups]
     if (
         len(filters) > MOST_GROUPS
         or any(len(f) > MOST_FILTERS for f in filters)
@@ -83,9 +83,9 @@ def _indexed(call: Call, object_type: str) -> list[Record]:
     return [row for row in seen if row is not None]
 
 
-def _test(known: Mapping[str, schema.Definition], entry: Any) -> Test:
+def _test(known: Mapping[str, schema.Definition], entry: Mapping[str, Any]) -> Test:
     """A filter as a function. A record without a value passes NOT_HAS_PROPERTY only."""
-    name = str(entry.get("propertyName")) if isinstance(entry, Mapping) else ""
+    name = str(entry.get("propertyName"))
     if name not in known:
         raise invalid(f"There was a problem with the request: property {name!r} does not exist")
     operator, kind = entry.get("operator"), known[name]["type"]

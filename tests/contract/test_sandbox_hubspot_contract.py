@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,21 @@ NOT_SERVED = {"/crm/v4/associations/usage/high-usage-report/{userId}"}
 IDS = [SYSTEM, HOSPITAL, CLINIC, CLOSED, DEAL, "900", "", "x"]
 TYPES = ["companies", "deals", "company", "0-2", "contacts"]
 NAMES = ["name", "ccn", "account_tier", "hubspot_owner_id", "hs_parent_company_id", "dealstage", "amount", "nonsense"]
+FIELDS = ["id", "inputs", "properties", "propertiesWithHistory", "idProperty", "filterGroups", "filters", "operator"]
+FIELDS += [
+    "propertyName",
+    "value",
+    "values",
+    "sorts",
+    "limit",
+    "after",
+    "from",
+    "to",
+    "types",
+    "associations",
+    "options",
+]
+FIELDS += ["objectWriteTraceId", "associationTypeId", "associationCategory", "name", "label", "type", "fieldType"]
 VALUES = ["", "T1", "T9", BEA, "72,000", "2026-01-01", "true", "-", "nan"]
 
 
@@ -113,3 +129,20 @@ def test_every_reply_fits_the_description(method: str, template: str) -> None:
         assert answer.status != 405
 
     sweep()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 300) | st.sampled_from([*IDS, *NAMES, *VALUES]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(st.sampled_from([call for call in CALLS if call[0] in ("post", "patch", "put")]), JSON, st.booleans())
+def test_a_body_of_any_shape_gets_a_reply_that_fits(call: tuple[str, str], body: Any, as_batch: bool) -> None:
+    method, template = call
+    path = re.sub(r"\{\w*[oO]bjectType\}", "companies", template)
+    path = re.sub(r"\{\w+\}", CLINIC, path)
+    answer = Client(hubspot_world(Clock()))(method.upper(), path, {"inputs": [body]} if as_batch else body)
+    assert answer.status < 500
