@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -25,23 +26,27 @@ _EXPECTED = {
 }
 
 
-def validate(document: Document, model: type[M]) -> tuple[M | None, list[MappingProblem]]:
-    """The document as `model`, or None and every problem."""
+def validate(document: Document, model: type[M], at: Path = ()) -> tuple[M | None, list[MappingProblem]]:
+    """The document, or the part of it at a path, as `model`; or None and every problem."""
+    data = document.data
+    for part in at:
+        data = data[part]
     try:
-        return model.model_validate(document.data), []
+        return model.model_validate(data), []
     except ValidationError as exc:
         errors = exc.errors(include_url=False, include_context=True)
-        return None, [_problem(document, model, error) for error in errors]
+        return None, [_problem(document, model, at, error) for error in errors]
 
 
-def _problem(document: Document, model: type[BaseModel], error: ErrorDetails) -> MappingProblem:
-    path = tuple(part for part in error["loc"] if part != "[key]")
+def _problem(document: Document, model: type[BaseModel], at: Path, error: ErrorDetails) -> MappingProblem:
+    inner = tuple(part for part in error["loc"] if part != "[key]")
+    path = (*at, *inner)
     if error["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
+        known = _fields_at(model, inner[:-1])
         fact = f"unknown field {path[-1]!r}; known are {', '.join(sorted(known))}"
         return document.problem(path, fact, near(path[-1], list(known)))
     if error["type"] == "missing":
-        return _missing(document, model, path)
+        return _missing(document, path, _fields_at(model, inner[:-1]))
     place = _dotted(path) or "the file"
     shown = _shown(error["input"])
     choices = _choices(error)
@@ -52,10 +57,9 @@ def _problem(document: Document, model: type[BaseModel], error: ErrorDetails) ->
     return document.problem(path, f"{place} is {shown}; expected {expected}")
 
 
-def _missing(document: Document, model: type[BaseModel], path: Path) -> MappingProblem:
+def _missing(document: Document, path: Path, known: tuple[str, ...]) -> MappingProblem:
     parent = path[:-1]
-    present = _present(document.data, parent)
-    unknown = [name for name in present if name not in _fields_at(model, parent)]
+    unknown = [name for name in _present(document.data, parent) if name not in known]
     where = f" in {_dotted(parent)}" if parent else ""
     fact = f"field {path[-1]!r} is missing{where}"
     written = near(path[-1], unknown)
@@ -79,19 +83,27 @@ def _choices(error: ErrorDetails) -> list[str]:
 def _fields_at(model: Any, path: Path) -> tuple[str, ...]:
     """Field names of the model that stands at `path`, or none."""
     for part in path:
-        model = _inner(model, part)
-    return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()
+        model = _present_type(_inner(model, part))
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return ()
+    return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def _inner(annotation: Any, part: str | int) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(part))
-        return field.annotation if field else None
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
+        return fields[str(part)].annotation if str(part) in fields else None
     if get_origin(annotation) is dict:
         return get_args(annotation)[1]
     if get_origin(annotation) is tuple:
         return get_args(annotation)[0]
     return None
+
+
+def _present_type(annotation: Any) -> Any:
+    """`X` of `X | None`."""
+    given = [arg for arg in get_args(annotation) if arg is not NoneType]
+    return given[0] if len(given) == 1 and NoneType in get_args(annotation) else annotation
 
 
 def _dotted(path: Path) -> str:

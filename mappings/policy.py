@@ -45,6 +45,46 @@ class HierarchyPolicy(Strict):
     max_rounds: int = 64
 
 
+class Assumptions(Strict):
+    """What the tiers take for granted; shown with every report."""
+
+    category: str  # purchasing category whose GPO contracts matter
+    target_service_line: Literal["ONCOLOGY", "CARDIOLOGY", "ORTHOPEDICS", "PRIMARY_CARE", "BEHAVIORAL_HEALTH"]
+    ma_counts_as: Literal["medicare", "commercial"] = "medicare"
+    payer_basis: Literal["REVENUE", "CHARGES", "DAYS", "DISCHARGES"] = "REVENUE"
+
+
+class CriticalAccess(Strict):
+    """When a single hospital is a critical access hospital."""
+
+    prefer: tuple[Literal["ccn_block", "feed_flag"], ...] = ("ccn_block", "feed_flag")
+    max_beds: int = Field(ge=0)
+    max_beds_operator: Literal["lte", "lt"] = "lte"
+    require_rural: bool = True
+
+
+class NetworkAlternative(Strict):
+    """Fewer hospitals, but bought for centrally."""
+
+    hospitals_between: tuple[int, int]
+    centralized: bool = True
+    min_affiliated_hcps: int = Field(default=0, ge=0)
+
+
+class Network(Strict):
+    """When a system is an integrated delivery network."""
+
+    min_hospitals: int = Field(ge=2)
+    alternative: NetworkAlternative | None = Field(default=None, alias="or")
+
+
+class Classification(Strict):
+    """Knobs of the organisation type."""
+
+    cah: CriticalAccess
+    idn: Network
+
+
 class TierRule(Strict):
     """One tier and the expression that earns it."""
 
@@ -56,8 +96,8 @@ class TierPolicy(Strict):
     """Classification, predicates and tiers, in the closed grammar of HEALTHCARE_RULES 3.12."""
 
     policy: Header
-    assumptions: dict[str, Any]  # category, target_service_line, ...
-    classify: dict[str, Any]
+    assumptions: dict[str, Any]  # of the shape of Assumptions
+    classify: dict[str, Any]  # of the shape of Classification
     predicates: dict[str, Any]
     tiers: tuple[TierRule, ...]  # best first
     untiered: str = "UNTIERED"

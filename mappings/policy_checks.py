@@ -12,9 +12,12 @@ from mappings.canonical import ACCOUNT, MANAGED
 from mappings.expressions import Compare, Expr, check, near, parse, references, walk
 from mappings.facts import ROUTING_FACTS, TIER_FACTS, vocabulary
 from mappings.located import Document, MappingProblem, Path
+from mappings.models import validate
 from mappings.monotone import TooManyCases, violations
 from mappings.policy import (
     AlertPolicy,
+    Assumptions,
+    Classification,
     ConflictPolicy,
     GuardPolicy,
     HierarchyPolicy,
@@ -88,6 +91,8 @@ def check_hierarchy(document: Document, policy: HierarchyPolicy, sources: frozen
 def check_tiers(document: Document, policy: TierPolicy) -> Problems:
     """Expressions, references without cycles, better tiers implying the next ones, each tier within reach."""
     predicates, problems = _predicates(document, policy)
+    problems += validate(document, Assumptions, ("assumptions",))[1]
+    problems += validate(document, Classification, ("classify",))[1]
     names = frozenset(policy.predicates)
     for index, rule in enumerate(policy.tiers):
         problems += _expression_problems(document, ("tiers", index, "when"), rule.when, names, vocabulary(TIER_FACTS))

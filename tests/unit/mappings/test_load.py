@@ -236,6 +236,15 @@ POLICY_FAULTS = {
         "POLICY-UNREACHABLE",
         "",
     ),
+    "a knob that is none": ("tiers", ("max_beds: 25", "max_bed: 25"), "unknown field 'max_bed'", "max_beds"),
+    "a knob below that is none": (
+        "tiers",
+        ("centralized: true", "central: true"),
+        "unknown field 'central'",
+        "centralized",
+    ),
+    "a service line nobody measures": ("tiers", ("line: ONCOLOGY", "line: ONCOLGY"), "expected one of", "ONCOLOGY"),
+    "a network of one": ("tiers", ("min_hospitals: 6", "min_hospitals: 1"), "greater than or equal to 2", ""),
     "a tier twice": ("tiers", ("id: T2", "id: T1"), "'T1' stands twice", ""),
     "a routing rule for a tier that is not": (
         "routing",
