@@ -111,7 +111,7 @@ def promise(
     payload: Mapping[str, Any],
     at: str,
 ) -> int:
-    """Promise one mail per recipient in the caller's transaction; how many were new. Once per plan, part and recipient."""
+    """Promise one mail per recipient in the caller's transaction; how many are new. Once per plan, part, recipient."""
     rows = [
         {
             "id": new_id("M"),

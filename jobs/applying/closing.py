@@ -104,7 +104,8 @@ def _promise_digest(conn: sa.Connection, run: ApplyRun, *, at: str) -> Mapping[s
 
 def _status(run: ApplyRun, selection: Selection) -> PlanStatus:
     """Applied once nothing that may end in a write is left."""
-    done = sum(result.state in DONE for result in run.results.values()) + len(selection.kept)
+    written = [run.results[work.item_id] for work in selection.work if work.item_id in run.results]
+    done = sum(result.state in DONE for result in written) + len(selection.kept)
     return PlanStatus.APPLIED if done == selection.open_items and not run.halted else PlanStatus.PARTIALLY_APPLIED
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.protocol import Lane
-from jobs.applying.model import CLOSED, Kept, Work
+from jobs.applying.model import CLOSED, DONE, Kept, Work
 from store.agreed import Move
 from store.decisions import Decision, Override, Verdict
 from store.plans import Outcome, StoredPlan
@@ -36,12 +36,15 @@ def select(plan: StoredPlan, decisions: Mapping[str, Decision], outcomes: Mappin
     changes = changes_by_item(plan)
     work, kept, pending, open_items = [], [], [], 0
     for item in sorted(plan.items.to_pylist(), key=lambda row: row["sequence"]):
-        if item["action"] not in _OPEN or _is_closed(outcomes.get(item["item_id"])):
+        outcome = outcomes.get(item["item_id"])
+        if item["action"] not in _OPEN or (outcome is not None and outcome.state in DONE):
             continue
         decision = decisions.get(item["fingerprint"])
         if decision is not None and decision.verdict is Verdict.REJECT:
             continue
         open_items += 1
+        if outcome is not None and outcome.state in CLOSED:
+            continue
         rows = changes[item["item_id"]]
         if decision is not None and decision.verdict is Verdict.KEEP_CRM:
             kept.append(_kept(item, rows, decision))
@@ -109,10 +112,6 @@ def moves_of_converged(work: Work) -> Iterator[Move]:
     """Moves of an item that the CRM already agreed with."""
     for name, value in work.want.items():
         yield _move({"connection": work.connection, "record_id": work.record_id, "field": name}, value)
-
-
-def _is_closed(outcome: Outcome | None) -> bool:
-    return outcome is not None and outcome.state in CLOSED
 
 
 def _may_write(item: Row, decision: Decision | None) -> bool:

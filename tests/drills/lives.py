@@ -1,0 +1,115 @@
+"""A process that applies a plan and dies where it is told to. Runs in a child; dies by SIGKILL, cleans up nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+
+import sqlalchemy as sa
+
+from jobs.apply import apply_plan
+from store.leases import LeaseLost
+from tests.drills.crm import CrmFile
+from tests.drills.world import FIELD, PERSON, Place, deps
+
+LEASE_LOST = 9
+FAULTS = ("reset", "commit_then_reset", "busy", "", "", "")
+
+
+def processes() -> multiprocessing.context.ForkServerContext:
+    """Children that start quickly and share no thread with the test."""
+    os.environ["POLARS_ALLOW_FORKING_THREAD"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.drills.lives"])
+    return context
+
+
+@dataclass(slots=True, kw_only=True)
+class Fate:
+    """What happens around one life, from one seed: faults of the CRM, edits of persons, the point of death."""
+
+    seed: int
+    die_at: int = 0  # the n-th point; 0 = never
+    die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    faults: bool = True
+    humans: bool = True
+    points: int = 0
+    rng: random.Random = field(init=False)
+    crm: CrmFile | None = None
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+
+    def at(self, crm: CrmFile) -> Callable[[str, Sequence[str]], str]:
+        """The hook of a target."""
+
+        def hook(point: str, ids: Sequence[str]) -> str:
+            self.tick()
+            if self.humans and point == "before_write" and self.rng.random() < 0.15:
+                self._edit(crm, self.rng.choice(list(ids)))
+            return self.rng.choice(FAULTS) if self.faults and point == "before_write" else ""
+
+        return hook
+
+    def tick(self, *_: object) -> None:
+        """One point passed."""
+        self.points += 1
+        if self.points == self.die_at:
+            self.die()
+
+    @staticmethod
+    def _edit(crm: CrmFile, record_id: str) -> None:
+        system = record_id.split("-")[0]
+        found = crm.get(system, record_id)
+        if found and "human" not in str(found[0][FIELD[system]]):
+            crm.edit(system, record_id, {FIELD[system]: f"human-{record_id}"})
+
+
+def live(place: Place, plan_id: str, fate: Fate, life: int) -> None:
+    """Apply the plan once, in this process; every SQL commit and CRM call is a point at which it may die."""
+    database, crm = place.database(), place.crm()
+    engine = database._engine
+    sa.event.listen(engine, "commit", fate.tick)
+    try:
+        apply_plan(deps(place, database, crm, hook=fate.at(crm), boot_id=f"boot-{life}"), plan_id, person=PERSON)
+    finally:
+        sa.event.remove(engine, "commit", fate.tick)
+        database.close()
+        crm.close()
+
+
+def child(place: Place, plan_id: str, seed: int, die_at: int, life: int) -> None:
+    """Entry of a child process."""
+    live(place, plan_id, Fate(seed=seed, die_at=die_at), life)
+
+
+def zombie(place: Place, plan_id: str, point: str) -> None:
+    """Apply with a lease of half a second; stop dead at the first `point` as a machine that sleeps would."""
+    from store.leases import Leases
+
+    database, crm = place.database(), place.crm()
+    stopped = []
+
+    def hook(name: str, ids: Sequence[str]) -> str:
+        if name == point and not stopped:
+            stopped.append(name)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return ""
+
+    leases = Leases(database, ttl_s=0.5)
+    try:
+        apply_plan(deps(place, database, crm, hook=hook, leases=leases), plan_id, person=PERSON)
+    except LeaseLost:
+        os._exit(LEASE_LOST)
+
+
+def killed(process: ForkServerProcess) -> bool:
+    """True where the process died as it was told to."""
+    process.join(60)
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return process.exitcode == -signal.SIGKILL

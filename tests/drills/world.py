@@ -1,0 +1,177 @@
+"""A plan over a CRM file: some owners of Salesforce records and some tiers of HubSpot records change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from connectors.protocol import Lane
+from jobs.applying.checks import digest_check, guard_check
+from jobs.applying.model import ApplyDeps, Connected
+from jobs.engines import open_engine
+from jobs.tables import arrow_schema
+from mappings.load import load
+from store.database import Database
+from store.decisions import Decisions, Person, Verdict
+from store.files import ParquetFiles
+from store.leases import Leases
+from store.plans import PlanHeader, Plans
+from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS
+from tests.drills.crm import CrmFile, FileTarget, HistoryTarget, Hook, no_hook
+
+PERSON = Person(name="maria")
+FIELD = {"salesforce": "owner", "hubspot": "routing_queue"}
+LANE = {"salesforce": "conditional", "hubspot": "batch"}
+RECORDS = {"salesforce": 16, "hubspot": 12}
+RECIPIENTS = ("ops@example.com", "lead@example.com")
+POLICIES = load(None).policies
+ENGINE = open_engine("polars")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a drill keeps its state; may be sent to another process."""
+
+    database_url: str
+    folder: Path
+
+    def database(self) -> Database:
+        return Database(self.database_url)
+
+    def files(self) -> ParquetFiles:
+        return ParquetFiles(self.folder / "snapshots")
+
+    def crm(self) -> CrmFile:
+        return CrmFile(self.folder / "crm.db")
+
+
+class SameWords:
+    """A CRM whose words are the canonical ones."""
+
+    def native_name(self, field: str) -> str:
+        return field
+
+    def to_native(self, field: str, value: str | None) -> Any:
+        return value
+
+    def to_canonical(self, field: str, native: Any) -> str | None:
+        return native or None
+
+
+def values(system: str, number: int) -> tuple[str, str]:
+    """(before, wanted) of a record."""
+    return f"{system}-old-{number % 5}", f"{system}-new-{number % 4}"
+
+
+def record_id(system: str, number: int) -> str:
+    return f"{system}-{number:03d}"
+
+
+def make(place: Place, *, records: Mapping[str, int] = RECORDS) -> str:
+    """Fill the CRM, save a plan over all of it, approve it; the plan's id."""
+    crm = place.crm()
+    crm.create(
+        {
+            (s, record_id(s, n)): {FIELD[s]: values(s, n)[0], "phone": "1"}
+            for s, count in records.items()
+            for n in range(count)
+        }
+    )
+    crm.close()
+    database = place.database()
+    items, changes, events = _rows(records)
+    tables = {
+        "items": pa.Table.from_pylist(items, arrow_schema(ITEMS)),
+        "changes": pa.Table.from_pylist(changes, arrow_schema(CHANGES)),
+        "events": pa.Table.from_pylist(events, arrow_schema(OWNERSHIP_EVENTS)),
+    }
+    digest = _digest(items, changes)
+    header = PlanHeader(
+        digest=digest,
+        ruleset_digest="rules",
+        as_of="2026-01-01",
+        author="maria",
+        tool_version="0",
+        org_ids={system: f"org-{system}" for system in records},
+    )
+    plan = Plans(database, place.files()).save(header, **tables)
+    chosen = [(item["fingerprint"], item["item_id"]) for item in items]
+    Decisions(database).decide(chosen, Verdict.APPROVE, person=PERSON, reason="drill", plan_id=plan.id)
+    database.close()
+    return plan.id
+
+
+def deps(
+    place: Place, database: Database, crm: CrmFile, *, hook: Hook = no_hook, boot_id: str = "", **more: Any
+) -> ApplyDeps:
+    """What an apply run needs, over the CRM file. Another `boot_id` finds the leases of a dead process free."""
+    kinds: Mapping[str, Callable[..., FileTarget]] = {"salesforce": FileTarget, "hubspot": HistoryTarget}
+    targets = {system: kinds[system](crm, system, hook) for system in FIELD}
+    leases = more.pop("leases", None) or Leases(database, boot_id=boot_id)
+    return ApplyDeps(
+        database=database,
+        files=place.files(),
+        leases=leases,
+        connections={
+            system: Connected(
+                id=system,
+                kind=system,
+                target=target,
+                org=target.org,
+                translation=SameWords(),
+                chunk_rows={Lane.CONDITIONAL: 6, Lane.BATCH: 6},
+            )
+            for system, target in targets.items()
+        },
+        **{
+            "ruleset_digest": "rules",
+            "guards": guard_check(POLICIES, ENGINE),
+            "plan_digest": digest_check(ENGINE),
+            "recipients": RECIPIENTS,
+            "sleep": lambda seconds: None,
+            **more,
+        },
+    )
+
+
+def _digest(items: list[dict[str, Any]], changes: list[dict[str, Any]]) -> str:
+    from sync.planning.plan import plan_digest
+
+    return plan_digest(ENGINE.table(items, ITEMS), ENGINE.table(changes, CHANGES), ENGINE)
+
+
+def _rows(records: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    items, changes, events = [], [], []
+    for system, count in sorted(records.items()):
+        for number in range(count):
+            about = {
+                "item_id": f"{system[:2]}{number:014d}",
+                "connection": system,
+                "record_id": record_id(system, number),
+                "account_id": f"a{number}",
+                "account_name": f"Hospital {number}",
+            }
+            before, wanted = values(system, number)
+            group = {"group": "ownership", "state": "update", "action": "approve"}
+            items.append(
+                {
+                    **about,
+                    **group,
+                    "fingerprint": hashlib.sha256(about["item_id"].encode()).hexdigest(),
+                    "fields": FIELD[system],
+                    "lane": LANE[system],
+                    "depth": 0,
+                    "sequence": len(items) + 1,
+                }
+            )
+            sides = {"base": before, "crm": before, "desired": wanted}
+            kinds = {"base_kind": "value", "crm_kind": "value", "desired_kind": "value"}
+            changes.append({**about, **group, **sides, **kinds, "field": FIELD[system], "rule_id": "territories:named"})
+            if FIELD[system] == "owner":
+                events.append({**about, "kind": "owner_change", "from_user": before, "to_user": wanted})
+    return items, changes, events
