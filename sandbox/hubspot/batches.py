@@ -39,7 +39,9 @@ def update_batch(call: Call) -> Reply:
         text(entry, "objectWriteTraceId")
     _refuse_repeats(_id(entry) for entry in inputs)
     targets = [records.find(call.world, object_type, _id(e), text(e, "idProperty")) for e in inputs]
-    _refuse_repeats(row["hs_object_id"] for row in targets if row is not None)
+    present = [row["hs_object_id"] for row in targets if row is not None]
+    _refuse_repeats(present)
+    records.refuse_locked(call, present)
     changed, errors = [], RowErrors()
     for entry in inputs:
         try:
@@ -58,6 +60,8 @@ def upsert_batch(call: Call) -> Reply:
         _refuse_non_unique(call, object_type, entry.get("idProperty"))
         text(entry, "objectWriteTraceId")
     _refuse_repeats(_id(entry) for entry in inputs)
+    targets = [values.holder(call.world, object_type, entry["idProperty"], _id(entry)) for entry in inputs]
+    records.refuse_locked(call, [row["hs_object_id"] for row in targets if row is not None])
     written, made, errors = [], set(), RowErrors()
     for entry in inputs:
         try:
@@ -136,9 +140,7 @@ def _missing(object_type: str, verb: str) -> Refused:
 
 
 def _note(errors: RowErrors, refused: Refused, entry: dict[str, Any], object_type: str) -> None:
-    """Note a row that failed. A lock stops the whole request, as a 423 does."""
-    if refused.status == 423:
-        raise refused
+    """Note a row that failed."""
     error = _missing(object_type, "update") if refused.status == 404 else refused
     traced = {"objectWriteTraceId": entry["objectWriteTraceId"]} if entry.get("objectWriteTraceId") else {}
     errors.add(error, ids=_id(entry), **traced)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +12,10 @@ from sandbox.world import Change, Record, World, hubspot_time
 
 APP_ID = "7300101"
 """The id under which writes through the API are known."""
+APP_USER_ID = 7_300_901
+"""The user who installed the app; HubSpot names it as the one who updated a record through the API."""
 
-SOURCE_TYPES = {"API": "INTEGRATION", "FLOW": "AUTOMATION_PLATFORM", "MERGE": "MERGE_OBJECTS"}
+SOURCE_TYPES = {"API": "INTEGRATION", "FLOW": "AUTOMATION_PLATFORM", "MERGE": "MERGE_COMPANIES"}
 
 
 def changes_by_property(world: World, object_type: str, ids: Iterable[str]) -> dict[tuple[str, str], list[Change]]:
@@ -23,6 +25,18 @@ def changes_by_property(world: World, object_type: str, ids: Iterable[str]) -> d
     for change in reversed(world.history):
         if change.system == "hubspot" and change.object == object_type and change.record_id in wanted:
             found[change.record_id, change.field].append(change)
+    return found
+
+
+def last_users(world: World, object_type: str, ids: Iterable[str]) -> dict[str, int]:
+    """User ids of those who changed the records last, by record id; a record that nobody changed is left out."""
+    wanted, found = set(ids), {}
+    for change in reversed(world.history):
+        if change.system == "hubspot" and change.object == object_type and change.record_id in wanted:
+            wanted.discard(change.record_id)
+            user_id = APP_USER_ID if change.source == "API" else _user_id(world, change.by)
+            if user_id is not None:
+                found[change.record_id] = user_id
     return found
 
 
@@ -36,21 +50,25 @@ def versions(world: World, record: Record, name: str, changes: list[Change]) -> 
     return listed
 
 
-def as_indexed(world: World, object_type: str, record: Record, cutoff: datetime) -> Record | None:
-    """The record as it was at `cutoff`; None when it did not exist then."""
-    if record["createdate"] > hubspot_time(cutoff) or record["hs_lastmodifieddate"] <= hubspot_time(cutoff):
-        return None if record["createdate"] > hubspot_time(cutoff) else record
-    seen = dict(record)
-    stamp = record["createdate"]
+def as_indexed(world: World, object_type: str, records: Sequence[Record], cutoff: datetime) -> Iterator[Record]:
+    """The records as they were at `cutoff`; those made later are left out."""
+    moment = hubspot_time(cutoff)
+    later = {record["hs_object_id"]: record for record in records if record["hs_lastmodifieddate"] > moment}
+    yield from (record for record in records if record["hs_lastmodifieddate"] <= moment)
+    by_record: dict[str, list[Change]] = defaultdict(list)
     for change in reversed(world.history):
-        if (change.system, change.object, change.record_id) != ("hubspot", object_type, record["hs_object_id"]):
-            continue
-        if change.at <= cutoff:
-            stamp = max(stamp, hubspot_time(change.at))
-            break
-        if change.field not in SYSTEM_NAMES:
-            seen[change.field] = change.old
-    return seen | {"hs_lastmodifieddate": stamp}
+        if change.system == "hubspot" and change.object == object_type and change.record_id in later:
+            by_record[change.record_id].append(change)
+    for record_id, record in later.items():
+        if record["createdate"] <= moment:
+            yield _as_of(record, by_record[record_id], cutoff)
+
+
+def _as_of(record: Record, changes: list[Change], cutoff: datetime) -> Record:
+    """The record before the changes after `cutoff`. `changes` are its changes, newest first."""
+    undone = {c.field: c.old for c in changes if c.at > cutoff and c.field not in SYSTEM_NAMES}
+    earlier = (hubspot_time(change.at) for change in changes if change.at <= cutoff)
+    return record | undone | {"hs_lastmodifieddate": next(earlier, record["createdate"])}
 
 
 def _version(world: World, change: Change) -> dict[str, Any]:
@@ -63,9 +81,13 @@ def _version(world: World, change: Change) -> dict[str, Any]:
     }
     if change.source == "API":
         return version | {"sourceLabel": change.client or "sandbox"}
-    owner = world.table("hubspot", "owners").get(change.by, {})
-    if (user_id := owner.get("userId")) is not None:
+    if (user_id := _user_id(world, change.by)) is not None:
         version |= {"sourceId": f"userId:{user_id}", "updatedByUserId": user_id}
     else:
         version["sourceId"] = change.by
     return version
+
+
+def _user_id(world: World, owner_id: str) -> int | None:
+    user_id: int | None = world.table("hubspot", "owners").get(owner_id, {}).get("userId")
+    return user_id

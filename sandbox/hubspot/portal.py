@@ -12,12 +12,13 @@ from typing import Any
 
 from sandbox.hubspot.calls import Call, Reply
 from sandbox.hubspot.errors import Refused, not_found
-from sandbox.hubspot.history import APP_ID
+from sandbox.hubspot.history import APP_ID, APP_USER_ID
 from sandbox.world import World, hubspot_time
 
 PORTAL_ID = 4_200_001
 TOKEN_LIFETIME_S = 1_800
 BURST_WINDOW_S, SEARCH_WINDOW_S = 10.0, 1.0
+SCOPES = ["crm.objects.companies.read", "crm.objects.companies.write", "crm.objects.owners.read"]
 REFRESH_TOKEN = "sandbox"
 """The refresh token of the app that an admin has already installed."""
 
@@ -101,9 +102,13 @@ class Portal:
             raise not_found("access token not found")
         left = (self._issued.get(token, self.world.now()) - self.world.now()).total_seconds()
         body = {"token": token, "hub_id": PORTAL_ID, "app_id": int(APP_ID), "token_type": "access"}
-        return Reply(
-            body=body | {"expires_in": max(0, int(left)), "user_id": 0, "scopes": ["crm.objects.companies.write"]}
-        )
+        return Reply(body=body | {"expires_in": max(0, int(left)), "user_id": APP_USER_ID, "scopes": SCOPES})
+
+    def describe_private_token(self, call: Call) -> Reply:
+        """Who the token of a private app belongs to."""
+        if call.fields().get("tokenKey") not in self.world.hubspot_tokens:
+            raise not_found("token not found")
+        return Reply(body={"hubId": PORTAL_ID, "appId": int(APP_ID), "userId": APP_USER_ID, "scopes": SCOPES})
 
     def details(self, call: Call) -> Reply:
         """The account: its id, kind, money and time zone."""

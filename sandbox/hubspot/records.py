@@ -9,6 +9,7 @@ from sandbox.hubspot import associations, history, schema, values
 from sandbox.hubspot.associations import PLAIN, child_counts
 from sandbox.hubspot.calls import WRITER, Call, objects
 from sandbox.hubspot.errors import Refused, invalid
+from sandbox.hubspot.history import last_users
 from sandbox.world import Record, World, hubspot_time
 
 
@@ -23,8 +24,8 @@ def show(
     known = schema.definitions(world, object_type)
     asked = [*names, *with_history] or list(schema.DEFAULT_NAMES[object_type])
     wanted = [name for name in dict.fromkeys([*asked, *schema.SYSTEM_NAMES]) if name in known]
-    counts = child_counts(world) if "hs_num_child_companies" in wanted else {}
-    shown = [_shown(object_type, record, wanted, counts) for record in records]
+    shown = [_shown(object_type, record, wanted) for record in records]
+    _fill_in(world, object_type, shown)
     if with_history:
         _add_history(world, object_type, records, shown, [name for name in with_history if name in known])
     return shown
@@ -45,9 +46,15 @@ def in_use(call: Call, object_type: str, record_id: str, id_property: str | None
     record = find(call.world, object_type, record_id, id_property)
     if record is None or record["archived"]:
         raise Refused(404, "OBJECT_NOT_FOUND", f"{schema.SINGULAR[object_type].upper()} is not available")
-    if call.locked is not None and (not call.locked or record["hs_object_id"] in call.locked):
-        raise Refused(423, "LOCKED", f"{schema.SINGULAR[object_type]} {record['hs_object_id']} is locked; try again")
+    refuse_locked(call, [record["hs_object_id"]])
     return record
+
+
+def refuse_locked(call: Call, ids: Iterable[str]) -> None:
+    """Refused (423) when a fault holds one of the records locked."""
+    held = [key for key in ids if call.locked is not None and (not call.locked or key in call.locked)]
+    if held:
+        raise Refused(423, "LOCKED", f"record {held[0]} is locked by another process; try again in two seconds")
 
 
 def update(call: Call, object_type: str, record: Record, properties: Any) -> Record:
@@ -120,11 +127,9 @@ def _retire(world: World, object_type: str, old: str, survivor: str, *, by: str,
     del world.table("hubspot", object_type)[old]
 
 
-def _shown(object_type: str, record: Record, names: list[str], counts: Mapping[str, int]) -> dict[str, Any]:
+def _shown(object_type: str, record: Record, names: list[str]) -> dict[str, Any]:
     full = _derived(object_type, record)
     properties = {name: _text(full.get(name)) for name in names}
-    if "hs_num_child_companies" in properties:
-        properties["hs_num_child_companies"] = str(counts.get(record["hs_object_id"], 0))
     shown = {
         "id": record["hs_object_id"],
         "properties": properties,
@@ -134,6 +139,19 @@ def _shown(object_type: str, record: Record, names: list[str], counts: Mapping[s
     }
     archived_at = record.get("archivedAt") or record["hs_lastmodifieddate"]
     return shown | ({"archivedAt": archived_at} if record["archived"] else {})
+
+
+def _fill_in(world: World, object_type: str, shown: list[dict[str, Any]]) -> None:
+    """Put in the properties that are worked out from other records or from the history."""
+    names = shown[0]["properties"] if shown else ()
+    if "hs_num_child_companies" in names:
+        counts = child_counts(world)
+        for entry in shown:
+            entry["properties"]["hs_num_child_companies"] = str(counts.get(entry["id"], 0))
+    if "hs_updated_by_user_id" in names:
+        users = last_users(world, object_type, (entry["id"] for entry in shown))
+        for entry in shown:
+            entry["properties"]["hs_updated_by_user_id"] = _text(users.get(entry["id"]))
 
 
 def _text(value: Any) -> str | None:

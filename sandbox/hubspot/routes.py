@@ -88,6 +88,8 @@ def routes(world: World) -> list[BaseRoute]:
     made.append(_route(portal, "/account-info/v3/api-usage/daily/private-apps", "GET", portal.usage))
     made += [_route(portal, p, "POST", portal.give_token, is_open=True) for p in ("/oauth/v1/token", "/oauth/v3/token")]
     made.append(_route(portal, "/oauth/v1/access-tokens/{token}", "GET", portal.describe_token, is_open=True))
+    private = "/oauth/v2/private-apps/get/access-token-info"
+    made.append(_route(portal, private, "POST", portal.describe_private_token, is_open=True))
     unknown = functools.partial(_serve, portal, _no_such_route, True)
     return [*made, Route("/crm/{rest:path}", unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"])]
 

@@ -43,18 +43,20 @@ _READ_ONLY = frozenset(
         "hs_merged_object_ids",
         "hs_parent_company_id",
         "hs_num_child_companies",
+        "hs_updated_by_user_id",
         "num_associated_contacts",
         "num_associated_deals",
         "hs_is_closed",
         "hs_is_closed_won",
     }
 )
-_CALCULATED = _READ_ONLY - {"createdate", "hs_object_id", "hs_merged_object_ids"}
+_CALCULATED = _READ_ONLY - {"createdate", "hs_object_id", "hs_merged_object_ids", "hs_updated_by_user_id"}
 _SHARED = {
     "createdate": ("Create date", _TIME),
     "hs_lastmodifieddate": ("Last modified date", _TIME),
     "hs_object_id": ("Record ID", _NUMBER),
     "hs_merged_object_ids": ("Merged record IDs", ("enumeration", "checkbox")),
+    "hs_updated_by_user_id": ("Updated by user ID", _NUMBER),
     "hubspot_owner_id": ("Owner", _SELECT),
 }
 _STANDARD: dict[str, dict[str, tuple[str, tuple[str, str]]]] = {
@@ -63,6 +65,7 @@ _STANDARD: dict[str, dict[str, tuple[str, tuple[str, str]]]] = {
         "name": ("Company name", _TEXT),
         "domain": ("Company domain name", _TEXT),
         "website": ("Website URL", _TEXT),
+        "type": ("Type", _SELECT),
         "phone": ("Phone number", ("string", "text")),
         "address": ("Street address", _TEXT),
         "city": ("City", _TEXT),
@@ -103,6 +106,7 @@ _CUSTOM = {
     "rescore_reason": ("Re-score reason", ("string", "textarea")),
 }
 _OPTIONS = {
+    "type": ("PROSPECT", "PARTNER", "RESELLER", "VENDOR", "OTHER"),
     "owner_role": ("PRIMARY", "GEO", "OVERLAY", "ACTIVATION", "INSIDE", "MANAGER"),
     "account_tier": ("T1", "T2", "T3", "UNTIERED"),
     "rescore_flag": ("true", "false"),

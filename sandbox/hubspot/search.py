@@ -79,8 +79,7 @@ def _indexed(call: Call, object_type: str) -> list[Record]:
     if not lag:
         return rows
     cutoff = call.world.now() - timedelta(seconds=lag)
-    seen = (as_indexed(call.world, object_type, row, cutoff) for row in rows)
-    return [row for row in seen if row is not None]
+    return list(as_indexed(call.world, object_type, rows, cutoff))
 
 
 def _test(known: Mapping[str, schema.Definition], entry: Mapping[str, Any]) -> Test:

@@ -171,6 +171,8 @@ def test_history_says_which_request_and_client_wrote(world: World, client: Clien
 
 
 def test_a_locked_record_stops_the_request(world: World, client: Client) -> None:
-    world.faults.add(Fault(verb=Verb.LOCK_ROW, ids=(CLINIC,)))
+    world.faults.add(Fault(verb=Verb.LOCK_ROW, ids=(CLINIC,), times=2))
+    assert client.batch("update", [row(LAKESIDE, name="A"), row(CLINIC, name="A")]).status == 423
+    assert not world.history
     assert client("PATCH", f"{V3}/{CLINIC}", {"properties": {"name": "A"}}).status == 423
     assert client("PATCH", f"{V3}/{CLINIC}", {"properties": {"name": "A"}}).status == 200

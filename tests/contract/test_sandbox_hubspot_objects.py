@@ -125,6 +125,15 @@ def test_a_new_company_carries_its_associations(client: Client) -> None:
     assert client.properties(SYSTEM, "hs_num_child_companies")["hs_num_child_companies"] == "3"
 
 
+def test_a_record_names_the_user_who_changed_it_last(world: World, client: Client) -> None:
+    name = "hs_updated_by_user_id"
+    world.human_edit("hubspot", "companies", LAKESIDE, {"name": "Lakeside Medical"}, by=BEA)
+    client("PATCH", f"{V3}/{CLINIC}", {"properties": {"name": "Clinic"}})
+    app = client("POST", "/oauth/v2/private-apps/get/access-token-info", {"tokenKey": "sandbox"}).body
+    users = {row["id"]: row["properties"][name] for row in client("GET", V3, properties=name).body["results"]}
+    assert users == {SYSTEM: None, HOSPITAL: None, CLINIC: str(app["userId"]), LAKESIDE: "9072"}
+
+
 def test_every_change_moves_the_modification_stamp(client: Client) -> None:
     stamps = [client.properties(LAKESIDE)["hs_lastmodifieddate"]]
     for name in ("A", "B"):
