@@ -34,6 +34,7 @@ def field_change_rows(
     fields = _canonical_names(account_map)
     native = {name: field_map.native for name, field_map in object_map.fields.items()}
     ours = canonical_text(our_user, FieldType.USER_REF)
+    kinds = {canonical_text(user, FieldType.USER_REF): kind for user, kind in actor_kinds.items()}
     rows = []
     for record in records:
         field = fields.get(str(record.get(native["field"])))
@@ -41,7 +42,7 @@ def field_change_rows(
         if field is None or _is_name_row(field, old, new):
             continue
         who = canonical_text(record.get(native["changed_by"]), FieldType.USER_REF)
-        kind = "unknown" if who is None else "us" if who == ours else actor_kinds.get(who, "human")
+        kind = "unknown" if who is None else "us" if who == ours else kinds.get(who, "human")
         change: Row = {
             "connection": connection,
             "record_id": canonical_text(record.get(native["record_id"]), FieldType.ACCOUNT_REF),

@@ -13,6 +13,7 @@ from mappings.located import Document, MappingProblem
 from mappings.schema import ColumnMap, CrmMap, FeedLayout, FieldMap, ObjectMap
 
 REQUIRED_OBJECTS = ("account", "user")
+ACTOR_KINDS = ("human", "integration", "workflow", "import", "us", "unknown")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _TYPES_OF_FORMAT: dict[str, tuple[FieldType, ...]] = {
     "text": (FieldType.TEXT, FieldType.PICKLIST),
@@ -32,6 +33,10 @@ def check_crm(document: Document, crm: CrmMap) -> Iterator[MappingProblem]:
         yield document.problem(
             ("kind",), f"kind is {crm.kind!r} in {document.file}; expected the kind the file is named by"
         )
+    for source, actor in crm.actor_kinds.items():
+        if actor not in ACTOR_KINDS:
+            fact = f"{source} is {actor!r}; expected one of {', '.join(ACTOR_KINDS)}"
+            yield document.problem(("actor_kinds", source), fact, near(actor, ACTOR_KINDS))
     for name in REQUIRED_OBJECTS:
         if name not in crm.objects:
             yield document.problem(("objects",), f"object {name!r} is missing; the pull cannot do without it")

@@ -166,6 +166,10 @@ CRM_FAULTS = {
         ("Tier_Status__c, push: true, lane: batch", "Tier_Status__c, push: true"),
         ["fields of group 'segmentation' are written together but have different lanes"],
     ),
+    "an actor nobody knows": (
+        ("actor_kinds: {}", "actor_kinds: {005x: robot}"),
+        ["is 'robot'; expected one of human"],
+    ),
     "an unknown object": (("  user:", "  usr:"), ["object 'user' is missing", "unknown object 'usr'"]),
 }
 
