@@ -220,7 +220,10 @@ def _reason() -> Expr:
     return cases(
         [
             ((state == State.ORPHAN.value) & ~nw.col("merged_into").is_null(), merged),
-            (state == State.ORPHAN.value, "record is deleted in the CRM; its agreement is released"),
+            (
+                state == State.ORPHAN.value,
+                "record is deleted in the CRM; nothing is written and its agreement is released",
+            ),
             (
                 state == State.UNREADABLE.value,
                 "the integration user may not read this field; grant read access or take it out of the map",

@@ -166,7 +166,7 @@ def test_reasons_say_what_stands_in_the_way(items: dict[tuple[str, str], dict[st
         "held": "grandfather: in-flight, by mia",
         "override": "kept by mia: knows them",
         "lapsed": "kept by mia: one year, until 2026-05-31",
-        "deleted": "record is deleted in the CRM; its agreement is released",
+        "deleted": "record is deleted in the CRM; nothing is written and its agreement is released",
         "merged": "record was merged into update; its values follow the survivor",
         "cleared": "the conflict policy forbids emptying this field; keep the CRM's value or allow it there",
     }
