@@ -53,8 +53,8 @@ def translator(
 def account_rows(records: Iterable[Native], object_map: ObjectMap, connection: str) -> list[Row]:
     """Rows of RECORDS, custom fields last, unique on the record id within this call.
 
-    The loser of a HubSpot merge has no record of its own any more: a row `is_deleted` with `merged_into` stands for it.
-    Pages are translated one by one, so a caller that joins pages lets a row with `merged_into` win.
+    The loser of a HubSpot merge has no record of its own any more: a row `is_deleted` with `merged_into` and the
+    survivor's stamps stands for it. A caller that joins pages keeps the row with the greatest version.
     """
     return _account_rows(_Reader("account", object_map), records, connection)
 
@@ -70,7 +70,9 @@ def _account_rows(reader: _Reader, records: Iterable[Native], connection: str) -
     for loser, survivor in losers:
         if loser != survivor:
             blank = rows.get(loser) or reader.blank(connection, loser)
-            rows[loser] = blank | {"is_deleted": True, "merged_into": survivor}
+            # as new as the survivor, so that it wins over an older row of the same id
+            stamps = {name: rows[survivor][name] for name in ("version", "modified_at", "modified_by")}
+            rows[loser] = blank | stamps | {"is_deleted": True, "merged_into": survivor}
     return list(rows.values())
 
 

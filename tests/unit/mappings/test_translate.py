@@ -123,6 +123,7 @@ def test_the_losers_of_a_hubspot_merge_get_rows_that_name_the_survivor():
         ("Old", True, "2854331074"),
     ]
     assert list(rows["11"]) == list(RECORDS)
+    assert rows["11"]["version"] == rows["2854331074"]["version"]
 
 
 def test_an_archived_company_is_deleted():
