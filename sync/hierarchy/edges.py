@@ -7,6 +7,7 @@ that shows it. A blank IDN is unknown: where the delivery before named one, that
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import narwhals as nw
 import pyarrow as pa
@@ -37,8 +38,6 @@ NODES: Schema = {
     "kind": TEXT,  # upper-case type of organisation, compared with the policy's boundary types
     "incumbent": TEXT,  # account of the parent the CRM shows today, null = none or several
     "is_stub": BOOL,  # named as a parent by the vendor, without a row of its own
-    "is_named_root": BOOL,  # the vendor says that it is its own parent
-    "is_carried": BOOL,  # the newest delivery leaves its system blank; the edge is that of the delivery before
 }
 """One row per account, and per organisation that only appears as somebody's parent."""
 
@@ -48,20 +47,20 @@ FEED_CONFIDENCE_BP = 8000
 _STUB = pa.schema([("vendor_id", pa.string()), ("stub_id", pa.string())])
 
 
-def feed_edges(world: World, links: Frame, engine: Engine) -> tuple[Frame, Frame]:
-    """EDGES, and the firms whose system vanished: `firm_id`, `account_id`, `name`, `ref`, `previous_idn`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEdges:
+    """What the vendor's columns say of who belongs to whom."""
+
+    edges: Frame  # EDGES
+    stubs: Frame  # account_id, name of parents without a row of their own
+    blanks: Frame  # firms whose system vanished: feed, firm_id, account_id, name, previous_idn, ref
+
+
+def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
+    """Edges of the newest delivery, and those carried on from the one before for firms that went blank."""
     blanks = engine.materialize(_vanished(world, links))
-    stated = _vendor_pairs(world.firms)
-    carried = _vendor_pairs(
-        world.previous_firms.join(blanks.select("feed", "firm_id"), on=["feed", "firm_id"], how="semi")
-    )
-    pairs = stack([stated, carried]).filter(~nw.col("parent_vendor").is_null())
-    pairs = first_by(
-        pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor")),
-        ["feed", "child_vendor", "parent_vendor"],
-        ["ref"],
-    )
-    ids = account_ids(pairs, links, engine)
+    pairs = engine.materialize(_distinct_pairs(world, blanks))
+    ids = engine.materialize(_account_ids(pairs, links, engine))
     edges = pairs.join(
         ids.select("feed", nw.col("vendor_id").alias("child_vendor"), nw.col("account_id").alias("child")),
         on=["feed", "child_vendor"],
@@ -79,10 +78,23 @@ def feed_edges(world: World, links: Frame, engine: Engine) -> tuple[Frame, Frame
         source_ref=nw.col("ref"),
         state=nw.lit("ACTIVE"),
     ).filter(nw.col("child") != nw.col("parent"))
-    return engine.materialize(conform(described, EDGES)), blanks
+    named = ids.filter(nw.col("is_stub")).join(_vendor_names(world), on=["feed", "vendor_id"], how="left")
+    stubs = first_by(named, ["account_id"], ["feed", "vendor_id"]).select("account_id", "name")
+    return FeedEdges(edges=engine.materialize(conform(described, EDGES)), stubs=stubs, blanks=blanks)
 
 
-def vendor_names(world: World) -> Frame:
+def _distinct_pairs(world: World, blanks: Frame) -> Frame:
+    """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out."""
+    kept = world.previous_firms.join(blanks.select("feed", "firm_id"), on=["feed", "firm_id"], how="semi")
+    pairs = stack([_vendor_pairs(world.firms), _vendor_pairs(kept)])
+    return first_by(
+        pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor")),
+        ["feed", "child_vendor", "parent_vendor"],
+        ["ref"],
+    )
+
+
+def _vendor_names(world: World) -> Frame:
     """One name per vendor id that appears as a system: `feed`, `vendor_id`, `name`."""
     firms = world.firms
     named = [
@@ -92,7 +104,7 @@ def vendor_names(world: World) -> Frame:
     return first_by(stack(named), ["feed", "vendor_id"], ["name"])
 
 
-def account_ids(pairs: Frame, links: Frame, engine: Engine) -> Frame:
+def _account_ids(pairs: Frame, links: Frame, engine: Engine) -> Frame:
     """Account of every vendor id of the pairs; an id without a row of its own gets a stub: `is_stub`."""
     ids = stack(
         [

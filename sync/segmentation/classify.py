@@ -40,7 +40,6 @@ class Evidence:
     """The tables that facts are read from."""
 
     accounts: Frame  # ACCOUNTS
-    hierarchy: Frame  # HIERARCHY
     holders: Frame  # account_id, system_account_id, holder_account_id
     facts: Frame  # CONFIRMED
     regulation: Iterable[Regulation]

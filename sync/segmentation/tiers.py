@@ -43,6 +43,8 @@ TIERS: Schema = {
 }
 """One row per account; the facts are those of its deciding organisation."""
 
+_NO_KNOWLEDGE = ("non_con_bp", "hospitals", "beds")  # a state, or a count of nothing: true of any account
+
 
 def assign_tiers(holders: Frame, facts: Frame, policy: TierPolicy, engine: Engine) -> Frame:
     """TIERS from `holders` (account_id, holder_account_id) and the facts per holder."""
@@ -65,7 +67,7 @@ def _verdict(tiers: Sequence[tuple[str, Expr]], untiered: str, rules: Sequence[R
     blocking = _per_open_tier(tiers, lambda expr: _blocking(expr, rules))
     hint = _per_open_tier(tiers, lambda expr: _hint(expr, rules))
     status = nw.when(could_be.is_null()).then(nw.lit("CONFIRMED")).otherwise(text("PROVISIONAL: ", could_be, " ", hint))
-    known = [~nw.col(f"{fact.name}__lo").is_null() for fact in TIER_FACTS if fact.name != "non_con_bp"]
+    known = [~nw.col(f"{fact.name}__lo").is_null() for fact in TIER_FACTS if fact.name not in _NO_KNOWLEDGE]
     is_known = known[0]
     for one in known[1:]:
         is_known = is_known | one

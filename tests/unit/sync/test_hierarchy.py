@@ -150,8 +150,8 @@ def from_feed(**tables: Any) -> tuple[list[Row], list[Row]]:
     firms = [*tables.get("firms", []), *tables.get("previous_firms", [])]
     ids = sorted({row["firm_id"] for row in tables.get("firms", firms)})
     links = engine.table([{"source": "definitive", "source_id": i, "account_id": f"acc{i}"} for i in ids], LINKED)
-    edges, blanks = feed_edges(world(**tables), links, engine)
-    return sorted(engine.rows(edges), key=lambda e: e["child"]), list(engine.rows(blanks))
+    found = feed_edges(world(**tables), links, engine)
+    return sorted(engine.rows(found.edges), key=lambda e: e["child"]), list(engine.rows(found.blanks))
 
 
 def test_the_flat_feed_gives_two_levels_and_a_self_reference_is_a_root() -> None:

@@ -53,14 +53,12 @@ def tiers(
     made = world(firms=firms, facts=facts or [])
     links = link(made, MAPPINGS.policies.identity, engine)
     accounts = enrich(made, links, MAPPINGS.policies.survivorship, engine)
-    edges, _ = feed_edges(made, links, engine)
+    edges = feed_edges(made, links, engine).edges
     nodes = [{"account_id": r["account_id"], "kind": "HOSPITAL"} for r in engine.rows(accounts.select("account_id"))]
     tree = resolve(edges, engine.table(nodes, NODES), MAPPINGS.policies.hierarchy, as_of, engine)
     confirmed = confirmed_facts(made, links, as_of)
     who = holders(tree.hierarchy, confirmed)
-    evidence = Evidence(
-        accounts=accounts, hierarchy=tree.hierarchy, holders=who, facts=confirmed, regulation=REGULATION, as_of=as_of
-    )
+    evidence = Evidence(accounts=accounts, holders=who, facts=confirmed, regulation=REGULATION, as_of=as_of)
     rows = engine.rows(assign_tiers(who, classify(evidence, policy, engine), policy, engine))
     firm_of = {r["account_id"]: r["source_id"] for r in engine.rows(links)}
     return {firm_of[row["account_id"]]: row for row in rows}

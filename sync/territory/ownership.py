@@ -1,0 +1,156 @@
+"""One coverage unit, one owner: a health system with all its members, or an organisation that stands alone.
+
+The steps of the policy are asked in order; the first that names an active person decides for the whole unit. Inactive
+and unknown people never own. Where no step names anyone, the owner stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import narwhals as nw
+
+from mappings.policy import RepPolicy, TerritoryPolicy
+from sync.engine import Engine, Frame
+from sync.frames import cases, certain, conform, first_by, stack, text
+from sync.identity.parties import live
+from sync.segmentation.tiers import json_text
+from sync.territory.people import eligible_people, state_owners, territory_of_state
+from sync.world import TEXT, Schema, World
+
+OWNERSHIP: Schema = {
+    "account_id": TEXT,
+    "unit_account_id": TEXT,  # root of the coverage unit, the account itself where it stands alone
+    "owner_email": TEXT,  # the person; null = no step named an active one
+    "owner_role": TEXT,  # the person's role on the roster, PRIMARY without a roster
+    "territory": TEXT,  # territory of the account's own state
+    "state": TEXT,
+    "rule": TEXT,  # step of the policy that named the owner
+    "evidence": TEXT,  # JSON
+}
+"""One row per account; all accounts of a unit have the same owner."""
+
+_CHOICE: Schema = {"unit": TEXT, "email": TEXT, "rule": TEXT, "because": TEXT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """The tables that owners are chosen from."""
+
+    world: World
+    links: Frame  # LINKS
+    accounts: Frame  # ACCOUNTS
+    hierarchy: Frame  # HIERARCHY
+
+
+def assign_owners(book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine) -> Frame:
+    """OWNERSHIP of every account of the hierarchy."""
+    people = engine.materialize(eligible_people(book.world, reps, engine))
+    units = engine.materialize(_units(book))
+    held = engine.materialize(_held_records(book, units, people))
+    steps = {
+        "named": lambda: _named(book, units, policy, engine),
+        "root_owner": lambda: _root_owner(held),
+        "majority_owner": lambda: _majority_owner(held),
+        "state_primary": lambda: _by_state(units, state_owners("PRIMARY", policy, reps, engine), "PRIMARY"),
+        "state_geo": lambda: _by_state(units, state_owners("GEO", policy, reps, engine), "GEO"),
+    }
+    parts = [_step(steps[name](), name, index) for index, name in enumerate(policy.owner_order)]
+    eligible = stack(parts).join(people, on="email", how="inner")
+    chosen = engine.materialize(first_by(eligible, ["unit"], ["step", "email"]))
+    return engine.materialize(_per_account(units, chosen, territory_of_state(policy, engine)))
+
+
+def _units(book: Book) -> Frame:
+    """Accounts with their unit, state, and whether they are its root."""
+    states = book.accounts.select("account_id", "state")
+    tree = book.hierarchy.select("account_id", nw.col("system_account_id").alias("unit"), "system_name")
+    return tree.join(states, on="account_id", how="left")
+
+
+def _held_records(book: Book, units: Frame, people: Frame) -> Frame:
+    """Live records with an eligible owner, with their unit, the person and the open pipeline."""
+    users = book.world.users.select("connection", nw.col("user_id").alias("owner"), "email").join(
+        people.select("email"), on="email", how="semi"
+    )
+    pipeline = (
+        book.world.opportunities.filter(~certain(nw.col("is_closed")), ~nw.col("record_id").is_null())
+        .group_by("connection", "record_id")
+        .agg(nw.col("amount_cents").sum().alias("open_cents"))
+    )
+    linked = book.links.select(
+        nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id"
+    )
+    records = live(book.world.records).select("connection", "record_id", "owner")
+    owned = records.join(users, on=["connection", "owner"], how="inner")
+    with_unit = owned.join(linked, on=["connection", "record_id"], how="inner").join(
+        units.select("account_id", "unit"), on="account_id", how="inner"
+    )
+    trust = cases([(nw.col("connection") == "salesforce", 0), (nw.col("connection") == "hubspot", 1)], 2)
+    return with_unit.join(pipeline, on=["connection", "record_id"], how="left").with_columns(
+        trust=trust, open_cents=nw.coalesce("open_cents", nw.lit(0))
+    )
+
+
+def _named(book: Book, units: Frame, policy: TerritoryPolicy, engine: Engine) -> Frame:
+    """Owners that the policy names for an account, by vendor or record id; the root's own entry comes first."""
+    rows = [{"source_id": key, "email": email.lower()} for key, email in sorted(policy.named_accounts.items())]
+    named = engine.table(rows, {"source_id": TEXT, "email": TEXT})
+    linked = named.join(book.links.select("source_id", "account_id"), on="source_id", how="inner")
+    members = linked.join(units.select("account_id", "unit"), on="account_id", how="inner").with_columns(
+        order=nw.when(nw.col("account_id") == nw.col("unit")).then(nw.lit(0)).otherwise(nw.lit(1))
+    )
+    first = first_by(members, ["unit"], ["order", "source_id"])
+    return first.select("unit", "email", text("named for ", nw.col("source_id")).alias("because"))
+
+
+def _root_owner(held: Frame) -> Frame:
+    """Whoever owns the record of the unit's root; Salesforce first where two CRMs name two people."""
+    roots = held.filter(nw.col("account_id") == nw.col("unit"))
+    first = first_by(roots, ["unit"], ["trust", "connection", "record_id"])
+    because = text("owns ", nw.col("connection"), ":", nw.col("record_id"), ", the unit's own record")
+    return first.select("unit", "email", because.alias("because"))
+
+
+def _majority_owner(held: Frame) -> Frame:
+    """Whoever owns most records of the unit, then the larger open pipeline, then the lower e-mail."""
+    books = held.group_by("unit", "email").agg(
+        nw.len().cast(nw.Int64()).alias("records"), nw.col("open_cents").sum().alias("open_cents")
+    )
+    first = first_by(books, ["unit"], ["records", "open_cents", "email"], descending=["records", "open_cents"])
+    because = text("owns most records of the unit: ", nw.col("records").cast(TEXT))
+    return first.select("unit", "email", because.alias("because"))
+
+
+def _by_state(units: Frame, owners: Frame, role: str) -> Frame:
+    """The representative of the root's state; where that is unknown, of the state with most members."""
+    known = units.filter(~nw.col("state").is_null()).with_columns(
+        is_root=nw.when(nw.col("account_id") == nw.col("unit")).then(nw.lit(1)).otherwise(nw.lit(0))
+    )
+    counted = known.group_by("unit", "state").agg(nw.len().alias("members"), nw.col("is_root").max())
+    first = first_by(counted, ["unit"], ["is_root", "members", "state"], descending=["is_root", "members"])
+    placed = first.select("unit", nw.col("state").alias("unit_state")).join(owners, on="unit_state", how="inner")
+    because = text(f"{role} representative of ", nw.col("unit_state"))
+    return placed.select("unit", "email", because.alias("because"))
+
+
+def _step(choice: Frame, name: str, index: int) -> Frame:
+    described = choice.with_columns(nw.lit(name).alias("rule"))
+    return conform(described, _CHOICE).with_columns(nw.lit(index).cast(nw.Int64()).alias("step"))
+
+
+def _per_account(units: Frame, chosen: Frame, territories: Frame) -> Frame:
+    joined = units.join(chosen, on="unit", how="left").join(territories, on="state", how="left")
+    system = json_text(nw.coalesce("system_name", nw.lit("")))
+    evidence = text(
+        '{"unit":"', system, '","owner":"', nw.col("email"), '","because":"', json_text(nw.col("because")), '"}'
+    )
+    nobody = text('{"unit":"', system, '","owner":"no step of the policy names an active person"}')
+    return conform(
+        joined.with_columns(
+            unit_account_id=nw.col("unit"),
+            owner_email=nw.col("email"),
+            evidence=nw.when(nw.col("email").is_null()).then(nobody).otherwise(evidence),
+        ),
+        OWNERSHIP,
+    )

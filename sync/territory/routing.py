@@ -1,0 +1,26 @@
+"""The queue that new leads of an account go to: the first rule of the policy that is known to hold."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from mappings.expressions import parse
+from mappings.policy import RoutingPolicy
+from sync.engine import Frame
+from sync.frames import cases
+from sync.segmentation.predicates import column, is_true
+
+
+def route(table: Frame, policy: RoutingPolicy) -> Frame:
+    """Adds `routing_queue`, `routing_rule` from the columns `<fact>__lo` and `<fact>__hi`; unknown never matches."""
+    holds = [(is_true(column(parse(rule.when))), rule) for rule in policy.rules]
+    queue = cases([(condition, rule.queue) for condition, rule in holds], policy.default_queue)
+    name = cases([(condition, rule.id) for condition, rule in holds], "default")
+    return table.with_columns(routing_queue=queue, routing_rule=name)
+
+
+def with_routing_facts(table: Frame) -> Frame:
+    """Adds the bounds of the facts that only routing knows, from columns tier, tier_status, state and owner_role."""
+    sources = {"account_tier": "tier", "tier_status": "tier_status", "state": "state", "owner_role": "owner_role"}
+    ends = [nw.col(name).alias(f"{fact}{end}") for fact, name in sources.items() for end in ("__lo", "__hi")]
+    return table.with_columns(*ends)

@@ -1,0 +1,51 @@
+"""Events since the delivery before: firms whose ultimate system is another one now."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from sync.engine import Engine, Frame
+from sync.frames import cases, conform, first_by, same
+from sync.world import TEXT, Schema, World
+
+EVENTS: Schema = {
+    "account_id": TEXT,
+    "kind": TEXT,  # moved_system, joined_system, left_system
+    "old_system": TEXT,  # name; null where it had none
+    "new_system": TEXT,
+    "as_of": TEXT,  # of the delivery that shows it
+    "source_ref": TEXT,
+}
+"""One row per account whose vendor-stated system changed. A blank system is unknown and a new name is no change."""
+
+
+def ownership_events(world: World, links: Frame, engine: Engine) -> Frame:
+    """EVENTS between the two newest deliveries."""
+    now, before = _roots(world.firms), _roots(world.previous_firms)
+    old = before.select("feed", "firm_id", nw.col("root").alias("old_root"), nw.col("root_name").alias("old_system"))
+    both = now.join(old, on=["feed", "firm_id"], how="inner").filter(~same(nw.col("root"), nw.col("old_root")))
+    known = both.filter(~nw.col("root").is_null())
+    own, was_own = nw.col("root") == nw.col("firm_id"), nw.col("old_root") == nw.col("firm_id")
+    kind = cases([(own, "left_system"), (nw.col("old_root").is_null() | was_own, "joined_system")], "moved_system")
+    linked = links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
+    described = known.join(linked, on=["feed", "firm_id"], how="inner").with_columns(
+        kind=kind,
+        new_system=nw.when(~own).then(nw.col("root_name")),
+        old_system=nw.when(~was_own).then(nw.col("old_system")),
+    )
+    plain = described.filter(~((nw.col("kind") == "left_system") & nw.col("old_system").is_null()))
+    once = first_by(plain, ["account_id"], ["feed", "firm_id"])
+    return engine.materialize(conform(once, EVENTS))
+
+
+def _roots(firms: Frame) -> Frame:
+    """The ultimate system a firm's own row names: its IDN parent, else its IDN. Null = blank."""
+    ref = nw.concat_str([nw.col("feed"), nw.lit(":"), nw.col("file"), nw.lit(":row "), nw.col("row").cast(nw.String())])
+    return firms.select(
+        "feed",
+        "firm_id",
+        "as_of",
+        nw.coalesce("idn_parent_id", "idn_id").alias("root"),
+        nw.coalesce("idn_parent_name", "idn_name").alias("root_name"),
+        ref.alias("source_ref"),
+    )
