@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,6 +21,7 @@ _MAINTENANCE = b"<html><head><title>Maintenance</title></head><body><h1>We are d
 _READS_BY_POST = re.compile(r"/(search|batch/read|oauth2?/.*|oauth/.*token.*)$")
 _RETRIEVE = re.compile(r"/composite/sobjects/\w+/?$")
 
+_log = logging.getLogger(__name__)
 _transports: dict[tuple[str, int], asyncio.Transport] = {}
 
 
@@ -117,7 +119,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _collect(app: ASGIApp, scope: Scope, raw: bytes) -> list[Message]:
-    """Run the application to its end and keep what it says."""
+    """Run the application to its end and keep what it says; a defect of the sandbox is logged and answered with 500."""
     said: list[Message] = []
     pending = [{"type": "http.request", "body": raw, "more_body": False}]
 
@@ -127,7 +129,12 @@ async def _collect(app: ASGIApp, scope: Scope, raw: bytes) -> list[Message]:
     async def send(message: Message) -> None:
         said.append(message)
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:  # noqa: BLE001  # every request gets an answer; the defect is in the log
+        _log.exception("sandbox_defect: %s %s", scope["method"], scope["path"])
+        if not said:
+            return _messages(500, b"the sandbox has a defect", "text/plain")
     return said
 
 

@@ -105,6 +105,7 @@ class Settings:
     picklists: dict[str, tuple[str, ...]] = field(default_factory=dict)  # Account field -> its closed list of values
     custom_fields: dict[str, str] = field(default_factory=dict)  # further Account fields -> describe type
     allow_inactive_owner: bool = False  # the permission "update records with inactive owners"
+    row_refusals: dict[str, str] = field(default_factory=dict)  # Account id -> code every row write is refused with
     trigger_rewrite: dict[str, Any] = field(default_factory=dict)  # Account field -> value a flow sets after API writes
     late_commit_s: float = 0.0  # a written row becomes visible so long after its stamp
     tracked_fields: tuple[str, ...] = ("OwnerId", "ParentId", *MANAGED_SALESFORCE)  # AccountHistory is kept for these

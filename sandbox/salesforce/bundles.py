@@ -44,12 +44,17 @@ class Collections:
         """Records in the order asked for; null for what is missing or deleted."""
         body = call.body if isinstance(call.body, dict) else {}
         ids = body.get("ids") or [part for part in call.query.get("ids", "").split(",") if part]
+        if not isinstance(ids, list):
+            raise malformed("ids must be a list")
         if len(ids) > MAX_RETRIEVED:
             raise too_many(MAX_RETRIEVED)
         for record_id in ids:
             if not is_id(record_id):
                 raise malformed_id(f"{object_name} ID", record_id, "Id")
-        fields = self._rows.columns(object_name, body.get("fields") or call.query.get("fields", ""))
+        names = body.get("fields") or call.query.get("fields", "")
+        if not isinstance(names, str | list):
+            raise malformed("fields must be a list of names")
+        fields = self._rows.columns(object_name, names)
         with self._world.lock:
             records = [self._world.get("salesforce", object_name, record_id) for record_id in ids]
             found = [
@@ -168,7 +173,10 @@ def _inner_call(call: Call, part: Mapping[str, Any], answered: Mapping[str, Repl
     found = _DATA_URL.match(url.path)
     if found is None:
         raise ApiError("INVALID_URL", f"subrequest url {url.path!r} does not begin with /services/data/vNN.N/")
-    own = {str(k).lower(): str(v) for k, v in (part.get("httpHeaders") or {}).items()}
+    given = part.get("httpHeaders") or {}
+    if not isinstance(given, dict):
+        raise malformed("httpHeaders must be an object")
+    own = {name.lower(): str(value) for name, value in given.items()}
     if own.keys() & INHERITED:
         raise ApiError("INVALID_HEADER", f"a subrequest may not set {', '.join(sorted(own.keys() & INHERITED))}")
     return Call(

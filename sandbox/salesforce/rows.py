@@ -86,6 +86,8 @@ class Rows:
         listed = [part.strip() for part in names.split(",")] if isinstance(names, str) else names
         found = []
         for name in listed:
+            if not isinstance(name, str):
+                raise malformed("fields must be a list of names")
             field = self._schema.field(object_name, name)
             if field is None:
                 raise unknown_column(name, object_name)

@@ -109,6 +109,9 @@ class Writer:
             self._attempts[record_id] += 1
             draw = random.Random(f"lock:{self._world.seed}:{record_id}:{self._attempts[record_id]}").random()
             locked = locked or draw < chance
+        refusal = self._world.settings.row_refusals.get(record_id)
+        if refusal:
+            raise ApiError(refusal, "The sandbox was told to refuse this record.")
         if locked:
             text = f"unable to obtain exclusive access to this record or 1 records: {record_id}"
             raise ApiError("UNABLE_TO_LOCK_ROW", text)

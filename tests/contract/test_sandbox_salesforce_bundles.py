@@ -238,3 +238,11 @@ def test_rows_of_one_parent_in_two_requests_at_once_meet_a_lock(salesforce, sand
     assert stranger["success"]
     assert sandbox.world.get("salesforce", "Account", accounts.mercy)["Phone"] == "1"
     assert salesforce("PATCH", "composite/sobjects", rows, OWNED).json()[0]["success"]
+
+
+def test_a_record_may_be_refused_with_a_code_of_choice(salesforce, sandbox, accounts):
+    sandbox.world.settings.row_refusals = {accounts.mercy: "FIELD_CUSTOM_VALIDATION_EXCEPTION"}
+    rows = {"records": [_row(accounts.mercy, Phone="1"), _row(accounts.clinic, Phone="1")]}
+    refused, written = salesforce("PATCH", "composite/sobjects", rows, OWNED).json()
+    assert refused["errors"][0]["statusCode"] == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+    assert written["success"]
