@@ -22,7 +22,7 @@ _DAMAGED_ID = re.compile(r"\s*\d+(\.\d+)?[eE]\+?\d+\s*")  # what a spreadsheet l
 _HARMLESS_SIGN = re.compile(r"[-+][\d\s().,/%-]*")  # telephone numbers, negative numbers, a lone dash
 _PATIENT_COLUMN = re.compile(
     r"\b(mrn|medical record (number|no)|ssn|social security( number)?|dob|date of birth|birth ?date"
-    r"|patient (id|name|number)|(member|subscriber) id)\b",
+    r"|patient (id|name|number))\b",
     re.IGNORECASE,
 )
 _LOOKS: Mapping[str, re.Pattern[str]] = {

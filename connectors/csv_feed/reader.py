@@ -105,8 +105,8 @@ class FeedReader:
             cells = self._next_record()
             if cells is None:
                 return
-            if not cells:
-                continue
+            if not any(cell.strip() for cell in cells):
+                continue  # an empty line, or the row of commas that spreadsheets leave at the end
             number += 1
             if self._lines.number > line:
                 self._refuse_swallowed_lines(cells, line)

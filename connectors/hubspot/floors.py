@@ -40,20 +40,26 @@ def pull_floor(size: PullSize) -> int:
 
 def delta_floor(size: DeltaSize) -> int:
     """Requests of a pull of changes: 200 records a search page, the companies of 1,000 deals a request."""
-    found = _pages(size.changed_companies, 200) + _pages(size.changed_deals, 200) + -(-size.changed_deals // 1000)
+    found = _pages(size.changed_companies, 200) + _pages(size.changed_deals, 200) + _parts(size.changed_deals, 1000)
     archive = _pages(size.archived_companies, 100) + _pages(size.archived_deals, 100)
     return found + archive + _pages(size.owners, 500) + _pages(size.archived_owners, 500)
 
 
 def push_floor(updates: int, *, parents_added: int = 0, parents_removed: int = 0) -> int:
-    """Requests of a safe push: read, write and read back 100 rows each; parents read, removed, set and read back.
+    """Requests of a safe push: read, write and read back 100 rows each.
 
-    Rows that already hold the wanted value are not updates: a push of nothing costs nothing.
+    A parent is read before and after with its record and its association (1,000 a request), and a change of it is one
+    row to remove (100 a request) and one to set (2,000). Rows that already hold the wanted value are no updates: a push
+    of nothing costs nothing.
     """
     changed = max(parents_added, parents_removed)
-    parents = -(-parents_removed // 100) + -(-parents_added // 2000) + 2 * -(-changed // 1000)
-    return 3 * -(-updates // 100) + parents
+    reads = 2 * _parts(changed, 100) + 2 * _parts(changed, 1000)
+    return 3 * _parts(updates, 100) + reads + _parts(parents_removed, 100) + _parts(parents_added, 2000)
 
 
 def _pages(records: int, size: int) -> int:
-    return max(1, -(-records // size))
+    return max(1, _parts(records, size))
+
+
+def _parts(rows: int, size: int) -> int:
+    return -(-rows // size)

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.errors import Fatal, Retriable
 from connectors.hubspot.auth import RefreshGrant, StaticToken
-from connectors.hubspot.floors import DeltaSize, PullSize, delta_floor, pull_floor
+from connectors.hubspot.floors import DeltaSize, PullSize, delta_floor, pull_floor, push_floor
 from connectors.hubspot.records import PARENT, VERSION
 from connectors.hubspot.retry import RetryPolicy
 from connectors.hubspot.session import HubSpotSession, HubSpotSettings, Surroundings
@@ -19,6 +19,7 @@ from connectors.protocol import Lane, Page, Verdict, Write, WriteResult
 from sandbox.faults import Fault, Verb
 from sandbox.hubspot import associations, records
 from sandbox.server import Sandbox
+from tests.contract.hubspot_contract import request_problems
 
 SYSTEM, MERCY, CLINIC, LAKESIDE, CLOSED = "101", "102", "103", "104", "105"
 ANA, BEA, CARL = "71", "72", "73"  # Carl has left
@@ -29,8 +30,11 @@ Connect = Callable[..., HubSpotSession]
 
 
 @pytest.fixture
-def crm(sandbox: Sandbox) -> Sandbox:
-    """Five companies (one archived), three owners (one archived) and a deal of Mercy."""
+def crm(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Five companies (one archived), three owners (one archived) and a deal of Mercy.
+
+    After each test, all that the connector sent must be as HubSpot's own client library describes it.
+    """
     world = sandbox.world
     people = [(ANA, "Ana", "Active", False), (BEA, "Bea", "Busy", False), (CARL, "Carl", "Gone", True)]
     world.load(
@@ -51,7 +55,11 @@ def crm(sandbox: Sandbox) -> Sandbox:
     world.load("hubspot", "deals", [{"id": "501", "dealname": "Imaging", "dealstage": "closedwon", "amount": "12500"}])
     associations.link(world, ("deals", "501"), ("companies", MERCY), [5, 341])
     associations.link(world, ("deals", "501"), ("companies", SYSTEM), [341])
-    return sandbox
+    yield sandbox
+    sent = [(seen.method, seen.path, seen.body) for seen in world.requests if seen.system == "hubspot"]
+    assert {
+        (method, path): found for method, path, body in sent if (found := request_problems(method, path, body))
+    } == {}
 
 
 @pytest.fixture
@@ -277,6 +285,24 @@ class TestBatchWrites:
         assert [(one.value, one.source_type) for one in entries[:2]] == [(BEA, "INTEGRATION"), (CARL, "CRM_UI")]
         assert entries[1].user == str(int(BEA) + 9000)
         assert entries[1].timestamp >= before.version
+
+    def test_a_safe_push_costs_what_the_floor_says(self, crm: Sandbox, connect: Connect) -> None:
+        ids = [str(1000 + n) for n in range(150)]
+        crm.world.load("hubspot", "companies", [{"id": key, "name": f"H{key}"} for key in ids])
+        session = connect()
+        target = HubSpotTarget(session)
+        target.read(ids, ["hubspot_owner_id"], versions=True)
+        results = send(session, *(write(key, hubspot_owner_id=BEA) for key in ids))
+        target.read(ids, ["hubspot_owner_id"], versions=True)
+        assert {result.verdict for result in results.values()} == {Verdict.OK}
+        assert session.meter.reads + session.meter.writes == push_floor(150) == 6
+        session = connect()
+        target = HubSpotTarget(session)
+        target.read([MERCY, CLINIC], [PARENT], versions=True)
+        send(session, move(MERCY, LAKESIDE, SYSTEM), move(CLINIC, LAKESIDE, SYSTEM), lane=Lane.ASSOCIATION)
+        target.read([MERCY, CLINIC], [PARENT], versions=True)
+        floor = push_floor(0, parents_added=2, parents_removed=2)
+        assert floor <= session.meter.reads + session.meter.writes <= 1.2 * floor
 
     def test_writing_nothing_costs_nothing(self, session: HubSpotSession) -> None:
         assert send(session) == {}

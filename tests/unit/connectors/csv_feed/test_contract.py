@@ -142,7 +142,7 @@ class TestColumns:
         assert delivery.verdict is Verdict.ACCEPT
         assert [(p.code, p.severity) for p in delivery.problems] == [("unknown_column", Severity.NOTE)]
 
-    @pytest.mark.parametrize("name", ["Patient ID", "MRN", "SSN", "Date of Birth", "Member ID"])
+    @pytest.mark.parametrize("name", ["Patient ID", "MRN", "SSN", "Date of Birth"])
     def test_columns_about_patients_are_refused(
         self, write: Write, rows: Rows, contract: FeedContract, name: str
     ) -> None:
@@ -199,6 +199,15 @@ class TestRows:
     def test_a_blank_key_is_set_aside(self, write: Write, rows: Rows, contract: FeedContract) -> None:
         rows[3][0] = " "
         assert self.judge(write, rows, contract) == (Verdict.QUARANTINE_ROWS, {4}, {"key_missing"})
+
+    def test_a_part_of_the_key_may_be_blank_where_the_contract_says_so(
+        self, write: Write, rows: Rows, contract: FeedContract
+    ) -> None:
+        dated = dataclasses.replace(contract, key=("Definitive ID", "Seen"), key_may_be_blank=("Seen",))
+        rows[3][9] = ""
+        assert self.judge(write, rows, dated)[0] is Verdict.ACCEPT
+        rows[4][0] = ""
+        assert self.judge(write, rows, dated) == (Verdict.QUARANTINE_ROWS, {5}, {"key_missing"})
 
     def test_keys_in_scientific_notation_reject_the_file(
         self, write: Write, rows: Rows, contract: FeedContract

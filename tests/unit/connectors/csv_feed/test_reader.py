@@ -109,6 +109,11 @@ def test_a_ragged_row_is_marked_and_the_rest_read(tmp_path: Path) -> None:
     assert [(row.found, row.ragged) for row in rows] == [(1, True), (2, False), (3, True)]
 
 
+def test_rows_without_any_text_are_no_rows(tmp_path: Path) -> None:
+    _, rows = read(put(tmp_path, b"A,B\n1,2\n,\n\n , \n3,4\n,,,\n"))
+    assert [(row.number, row.line) for row in rows] == [(1, 2), (2, 6)]
+
+
 def test_a_compressed_file_is_read_like_a_plain_one(tmp_path: Path) -> None:
     header, rows = read(put(tmp_path, gzip.compress(b"A,B\n1,2\n"), "feed.csv.gz"))
     assert header == ("A", "B")

@@ -26,5 +26,5 @@ def test_a_push_reads_writes_and_reads_back() -> None:
 
 
 def test_parents_cost_their_own_requests() -> None:
-    # 2 archives, 1 create, read before and after
-    assert push_floor(0, parents_added=200, parents_removed=150) == 2 + 1 + 2
+    # 2 record and 1 association reads before and again after, 2 archives, 1 create
+    assert push_floor(0, parents_added=200, parents_removed=150) == 2 * (2 + 1) + 2 + 1
