@@ -24,8 +24,7 @@ from sync.planning.threeway import (
     Action,
     Sides,
     State,
-    settled,
-    unconcerned,
+    is_open,
     with_action,
     with_state,
 )
@@ -119,14 +118,14 @@ def _agreed_schema() -> Schema:
 
 
 def _thinned(sides: Frame, world: World) -> Frame:
-    """The records in which at least one field may lead to something."""
-    return sides.filter(reduce(lambda a, b: a | b, (_open(name, world) for name in MANAGED)))
+    """The records in which at least one field may lead to something; `<field>__open` says which."""
+    flagged = sides.with_columns(**{f"{name}__open": _open(name, world) for name in MANAGED})
+    return flagged.filter(reduce(lambda a, b: a | b, (nw.col(f"{name}__open") for name in MANAGED)))
 
 
 def _open(name: str, world: World) -> Expr:
-    sides = _sides_of(name, world)
-    mapped = ~one_of(nw.col("connection"), _connections(world.unmapped, name))
-    return mapped & ~settled(sides) & ~unconcerned(sides)
+    unmapped = one_of(nw.col("connection"), _connections(world.unmapped, name))
+    return ~unmapped & is_open(_sides_of(name, world))
 
 
 def _sides_of(name: str, world: World) -> Sides:
@@ -172,7 +171,7 @@ def _long(detailed: Frame, world: World) -> Frame:
 
 def _field_rows(detailed: Frame, name: str, world: World) -> Frame:
     sides = _sides_of(name, world)
-    return detailed.filter(_open(name, world)).select(
+    return detailed.filter(nw.col(f"{name}__open")).select(
         *_KEY,
         *_ABOUT,
         *_RECORD,

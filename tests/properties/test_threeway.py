@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.engines import PolarsEngine
-from sync.planning.threeway import COLUMNS, INPUTS, KINDS, KNOB_COLUMNS, KNOB_NAMES, Action, State, classify, settled
+from sync.planning.threeway import COLUMNS, INPUTS, KINDS, KNOB_COLUMNS, KNOB_NAMES, Action, State, classify, is_open
 
 ENGINE = PolarsEngine()
 FLAGS = {"held", "writable", "override", "lapsed"}
@@ -289,10 +289,18 @@ def test_an_edited_value_stays_until_the_proposal_changes() -> None:
     ]
 
 
-def test_settled_rows_are_exactly_the_unmanaged_and_noop_ones(sweep: list[tuple[Case, str, str]]) -> None:
+def test_rows_are_open_unless_settled_or_without_anything_of_ours(sweep: list[tuple[Case, str, str]]) -> None:
     table = ENGINE.table([vars(case) for case, _, _ in sweep], SCHEMA).select(*KINDS)
-    told = [row["settled"] for row in ENGINE.rows(table.with_columns(settled=settled(COLUMNS)))]
-    assert told == [state in ("unmanaged", "noop") for _, state, _ in sweep]
+    told = [row["open"] for row in ENGINE.rows(table.with_columns(open=is_open(COLUMNS)))]
+    assert told == [
+        state not in ("unmanaged", "noop") and not (state in ("orphan", "unreadable") and nothing_of_ours(case))
+        for case, state, _ in sweep
+    ]
+
+
+def nothing_of_ours(case: Case) -> bool:
+    wanted = case.desired_kind == "clear" or (case.desired_kind == "value" and case.desired)
+    return not wanted and case.base_kind not in ("value", "empty")
 
 
 def test_the_order_of_the_rows_does_not_matter(sweep: list[tuple[Case, str, str]]) -> None:
