@@ -1,4 +1,4 @@
-"""The state of the sandbox CRMs: records, the history of every field, the request log, and the switches.
+"""The state of the sandbox CRMs: records, the history of every field, and the request log.
 
 A record is a flat dict of native field name to JSON value, keyed by its native id. Salesforce instants are text as the
 API shows them ("2026-01-31T09:30:00.000+0000"), one second fine; HubSpot properties are text, its instants
@@ -10,29 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.faults import FaultBook
 from sandbox.salesforce.ids import PREFIXES, id18, make_id
+from sandbox.settings import Settings
 
 Record = dict[str, Any]
 Hook = Callable[[dict[str, Any]], None]
 
 EVENTS = ("before_write", "after_write", "after_read")
-
-MANAGED_SALESFORCE = (
-    "Health_System__c",
-    "Owner_Role__c",
-    "Territory__c",
-    "Routing_Queue__c",
-    "Account_Tier__c",
-    "Tier_Status__c",
-    "Rescore_Flag__c",
-    "Rescore_Reason__c",
-)
-"""Custom fields of Account that keep field history."""
 
 STAMPS = frozenset(
     {"LastModifiedDate", "SystemModstamp", "LastModifiedById", "hs_lastmodifieddate", "lastmodifieddate", "updatedAt"}
@@ -87,42 +76,6 @@ class Request:
     body: Any  # parsed JSON or form; None when empty; text otherwise
     status: int  # 0 = the connection was closed without an answer
     is_write: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class Settings:
-    """Switches. Where a vendor's behaviour is not certain, both behaviours are here."""
-
-    # Salesforce
-    salesforce_page_size: int = 2000  # most rows of a query page
-    short_pages: bool = False  # pages come shorter than asked for
-    conditional_in_composite: bool = True  # If-Match works inside composite; False = it is silently ignored there
-    assignment_rule: bool = True  # an active rule re-assigns what is written without Sforce-Auto-Assign: FALSE
-    assignment_rule_user: str = ""  # who gets it; "" = the first active user by id, the integration's own left out
-    assignment_objects: tuple[str, ...] = ("Account", "Opportunity")  # what the rule looks at
-    keep_account_team: bool = False  # False = an owner change by REST deletes the account's team
-    restrict_picklists: bool = True
-    picklists: dict[str, tuple[str, ...]] = field(default_factory=dict)  # Account field -> its closed list of values
-    custom_fields: dict[str, str] = field(default_factory=dict)  # further Account fields -> describe type
-    allow_inactive_owner: bool = False  # the permission "update records with inactive owners"
-    row_refusals: dict[str, str] = field(default_factory=dict)  # Account id -> code every row write is refused with
-    trigger_rewrite: dict[str, Any] = field(default_factory=dict)  # Account field -> value a flow sets after API writes
-    late_commit_s: float = 0.0  # a written row becomes visible so long after its stamp
-    tracked_fields: tuple[str, ...] = ("OwnerId", "ParentId", *MANAGED_SALESFORCE)  # AccountHistory is kept for these
-    history_labels: bool = False  # history names Owner and Parent, and adds a row with names beside the row with ids
-    daily_limit: int = 100_000  # Salesforce API calls
-    token_calls: int = 0  # a Salesforce token dies after so many calls; 0 = never
-    cursor_lifetime_s: float = 172_800.0
-    lock_probability: float = 0.0  # seeded chance that a row write meets a lock
-    lock_parents: bool = True  # rows of one parent in two requests at the same time: the later one meets a lock
-    # HubSpot
-    second_parent: str = "replace"  # or "error": what a second parent company does
-    hubspot_page_max: int = 100
-    burst_limit: int = 190  # requests in ten seconds
-    search_per_second: int = 5
-    hubspot_daily_limit: int = 650_000
-    search_lag_s: float = 0.0  # the search index is so far behind
-    retry_after_on_429: bool = False
 
 
 class World:

@@ -132,8 +132,8 @@ class SalesforceHttp:
     def __call__(
         self, method: str, path: str, json: Any = None, headers: Mapping[str, str] | None = None, **params: str
     ) -> requests.Response:
-        """Call a resource below /services/data/vNN.N, or an address the API gave."""
-        url = self.base_url + (path if path.startswith("/services") else f"{API}/{path}")
+        """Call a resource below /services/data/vNN.N, or an absolute path."""
+        url = self.base_url + (path if path.startswith("/") else f"{API}/{path}")
         return self.session.request(method, url, json=json, headers=headers, params=params or None, timeout=10)
 
     def query(self, soql: str, resource: str = "query", headers: Mapping[str, str] | None = None) -> requests.Response:

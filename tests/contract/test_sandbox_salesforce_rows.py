@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +72,16 @@ def test_the_etag_of_a_compressed_answer_has_a_suffix_and_matches_all_the_same(s
     first = salesforce("PATCH", path, {"Name": "M"}, {**OWNED, "If-Match": packed.headers["ETag"]})
     second = salesforce("PATCH", path, {"Name": "N"}, {**OWNED, "If-Match": packed.headers["ETag"]})
     assert (first.status_code, second.status_code) == (204, 412)
+
+
+def test_of_many_writers_with_one_version_exactly_one_wins(salesforce, sandbox, accounts):
+    path = f"sobjects/Account/{accounts.lakeside}"
+    headers = {**OWNED, "If-Match": salesforce("GET", path).headers["ETag"]}
+    sandbox.world.settings.lock_parents = False
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: salesforce("PATCH", path, {"Phone": f"555010{n}"}, headers), range(8)))
+    assert sorted(answer.status_code for answer in answers) == [204] + [412] * 7
+    assert len([change for change in sandbox.world.history if change.field == "Phone"]) == 1
 
 
 def test_a_reader_who_has_the_record_gets_304(salesforce, accounts):

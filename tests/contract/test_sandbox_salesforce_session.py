@@ -77,6 +77,7 @@ def test_who_we_are_is_told_by_userinfo_and_by_the_organization(salesforce, sand
     assert who["organization_id"] == org["Id"] == sandbox.world.organization_id
     assert who["user_id"] == sandbox.world.integration_user
     assert org["IsSandbox"] is True
+    assert salesforce("GET", f"/id/{org['Id']}/{who['user_id']}").json() == who
 
 
 def test_a_call_without_a_valid_token_gets_401(sandbox):
