@@ -47,21 +47,21 @@ class Names:
         return "" if user_id is None else self.users.get((connection, user_id), ("", user_id))[1] or user_id
 
 
-def load_names(wired: Wired, connections: Iterable[str] | None = None) -> Names:
+def load_names(wired: Wired, connections: Iterable[str], *, records: bool = True) -> Names:
     """Names from the newest snapshots."""
     users: dict[tuple[str, str], tuple[str, str]] = {}
-    records: dict[tuple[str, str], str] = {}
-    for connection in connections if connections is not None else wired.pins.org_ids():
+    called: dict[tuple[str, str], str] = {}
+    for connection in connections:
         found = wired.snapshots.current(connection, "user")
         if found is not None:
             for row in wired.snapshots.read(found).to_pylist():
                 users[connection, row["user_id"]] = (row["name"] or row["email"] or "", row["email"] or "")
-        found = wired.snapshots.current(connection, "account")
+        found = wired.snapshots.current(connection, "account") if records else None
         if found is not None:
             table = wired.snapshots.read(found)
             ids, names = table["record_id"].to_pylist(), table["name"].to_pylist()
-            records |= {(connection, record_id): name or record_id for record_id, name in zip(ids, names, strict=True)}
-    return Names(users=users, records=records)
+            called |= {(connection, record_id): name or record_id for record_id, name in zip(ids, names, strict=True)}
+    return Names(users=users, records=called)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,12 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from connectors.errors import ConnectorError, Fatal
-from jobs.apply import GuardStopped, PlanRefused
+from jobs.applying.model import GuardStopped, PlanRefused
 from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, runs
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.output import err
+from jobs.explain import UnknownAccount
+from jobs.feeds import FeedError
 from jobs.schedule import ScheduleError
 from jobs.wiring import SettingsError
 from jobs.world import NothingPulled
@@ -67,6 +69,8 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (SettingsError, Exit.NEEDS_PERSON),
     (ScheduleError, Exit.NEEDS_PERSON),
     (SelectorError, Exit.USAGE),
+    (FeedError, Exit.USAGE),
+    (UnknownAccount, Exit.ERROR),
     (ConnectorError, Exit.ERROR),
     (StoreError, Exit.ERROR),
     (NothingPulled, Exit.ERROR),

@@ -101,7 +101,7 @@ class _Story:
             "2. Take the market-intelligence feed of day 1, and what colleagues confirmed", "platbook feeds take FILE"
         )
         self._take("definitive_day1.csv.gz")
-        self._take("confirmed_facts.csv")
+        self._take("confirmed_facts.csv", as_of="2020-06-01")
         _step("3. Plan: first contact with these fields, so a guard stops it", "platbook plan")
         planned = self._plan()
         self._must_stop(planned)
@@ -154,9 +154,9 @@ class _Story:
         _hold(kept == len(self.edits), f"{len(self.edits) - kept} edits by people were overwritten")
         say(f"state, diff logs, mail and this report: {self.output}/")
 
-    def _take(self, name: str) -> None:
+    def _take(self, name: str, *, as_of: str = "") -> None:
         path = Path(str(files("sandbox") / "data" / "feeds" / name))
-        show_taken(take_delivery(self.wired, path, declared(self.wired, path, layout="", as_of="", encoding="")))
+        show_taken(take_delivery(self.wired, path, declared(self.wired, path, layout="", as_of=as_of, encoding="")))
 
     def _plan(self) -> Planned:
         planned = make_plan(self.wired)

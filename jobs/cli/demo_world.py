@@ -95,6 +95,5 @@ def _addresses(process: subprocess.Popen[str]) -> Mapping[str, Any]:
 
 def someone_else(users: Sequence[Mapping[str, Any]], *, than: Sequence[str]) -> str:
     """The first active user, by id, who is none of those named."""
-    return next(
-        u["user_id"] for u in sorted(users, key=lambda u: u["user_id"]) if u["is_active"] and u["user_id"] not in than
-    )
+    active: list[str] = sorted(user["user_id"] for user in users if user["is_active"])
+    return next(user_id for user_id in active if user_id not in than)

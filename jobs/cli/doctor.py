@@ -89,7 +89,7 @@ def _connection(wired: Wired, kind: str) -> Iterator[Check]:
     )
     accounts = connection.map.objects["account"]
     described = {field.name: field for field in connection.source.describe(accounts.native)}
-    missing = [name for name in native_fields(accounts) if name not in described and not name.startswith("hs_")]
+    _, missing = native_fields(accounts, frozenset(described))
     yield Check(
         name=f"{kind} fields",
         is_ok=not missing,

@@ -13,7 +13,7 @@ from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import ReasonOption
-from jobs.feeds import FeedError, Taken, declared, judge_held, take_delivery
+from jobs.feeds import Taken, declared, judge_held, take_delivery
 from store.snapshots import Snapshot
 
 app = typer.Typer(help="Vendor deliveries: take a file, list what was delivered, judge what is held.")
@@ -41,11 +41,7 @@ def take(
 ) -> None:
     """Judge a delivery and keep it. A held or rejected file changes nothing that a plan looks at."""
     wired = opened()
-    try:
-        said = declared(wired, file, layout=layout, as_of=as_of, encoding=encoding)
-        taken = take_delivery(wired, file, said)
-    except FeedError as error:
-        raise Stop(str(error), Exit.USAGE) from error
+    taken = take_delivery(wired, file, declared(wired, file, layout=layout, as_of=as_of, encoding=encoding))
     if json_:
         emit_json("feeds take", _payload(taken))
     else:
