@@ -15,6 +15,7 @@ Read-only and pure: the same world, mappings and date give the same result byte 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import narwhals as nw
 
@@ -37,13 +38,37 @@ from sync.triggers import ownership_events
 from sync.world import Reconciliation, World
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """What the stages could not decide."""
+
+    tree: Tree
+    feed: FeedEdges
+    nodes: Frame  # NODES
+
+
 def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> Reconciliation:
     """Everything one run decides on an ISO date. Read-only."""
+    found, doubts = find_out(world, mappings, as_of, engine)
+    desired = propose(world, found, mappings.policies, engine)
+    plan = build_plan(desired, world, mappings.policies, as_of, engine)
+    return Reconciliation(
+        links=found.links,
+        accounts=found.accounts,
+        hierarchy=found.hierarchy,
+        tiers=found.tiers,
+        ownership=found.ownership,
+        plan=plan,
+        problems=_problems(doubts, engine),
+    )
+
+
+def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tuple[Findings, Doubts]:
+    """Stages 1 to 6: what is known of every account, before any CRM value is looked at for change."""
     policies = mappings.policies
     links = link(world, policies.identity, engine)
     accounts = enrich(world, links, policies.survivorship, engine)
     feed = feed_edges(world, links, engine)
-    roots = _named_roots(world, links)
     nodes = engine.materialize(_nodes(world, links, accounts, feed.stubs))
     tree = resolve(feed.edges, nodes, policies.hierarchy, as_of, engine)
     confirmed = engine.materialize(confirmed_facts(world, links, as_of))
@@ -53,28 +78,17 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
     )
     tiers = assign_tiers(deciding, classify(evidence, policies.tiers, engine), policies.tiers, engine)
     book = Book(world=world, links=links, accounts=accounts, hierarchy=tree.hierarchy)
-    ownership = assign_owners(book, policies.territories, policies.reps, engine)
     findings = Findings(
         links=links,
         accounts=accounts,
         hierarchy=tree.hierarchy,
         tiers=tiers,
-        ownership=ownership,
+        ownership=assign_owners(book, policies.territories, policies.reps, engine),
         events=ownership_events(world, links, engine),
-        roots=roots,
+        roots=_named_roots(world, links),
         blanks=feed.blanks,
     )
-    desired = propose(world, findings, policies, engine)
-    plan = build_plan(desired, world, policies, as_of, engine)
-    return Reconciliation(
-        links=links,
-        accounts=accounts,
-        hierarchy=tree.hierarchy,
-        tiers=tiers,
-        ownership=ownership,
-        plan=plan,
-        problems=_problems(tree, feed, nodes, engine),
-    )
+    return findings, Doubts(tree=tree, feed=feed, nodes=nodes)
 
 
 def _named_roots(world: World, links: Frame) -> Frame:
@@ -104,9 +118,13 @@ def _incumbents(world: World, links: Frame) -> Frame:
     return once.with_columns(parents=nw.len().over("account_id")).filter(nw.col("parents") == 1).drop("parents")
 
 
-def _problems(tree: Tree, feed: FeedEdges, nodes: Frame, engine: Engine) -> tuple[Problem, ...]:
+def _problems(doubts: Doubts, engine: Engine) -> tuple[Problem, ...]:
     """Problems of all stages, sorted by (code, subject)."""
-    found = [*_cycles(tree, nodes, engine), *_conflicts(tree, feed.edges, engine), *_vanished(feed.blanks, engine)]
+    found = [
+        *_cycles(doubts.tree, doubts.nodes, engine),
+        *_conflicts(doubts.tree, doubts.feed.edges, engine),
+        *_vanished(doubts.feed.blanks, engine),
+    ]
     return tuple(sorted(found, key=lambda problem: (problem.code, problem.subject, problem.refs)))
 
 

@@ -17,12 +17,12 @@ from mappings.policy import IdentityPolicy
 from sync.engine import Engine, Frame
 from sync.frames import first_by, row_number, stack, text
 from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
-from sync.world import LINKS, World
+from sync.world import INT, LINKS, World
 
-SIMILAR_NAME = 80.0
+SIMILAR_NAME = 80
 """Lowest token-set ratio (0 to 100) at which two names corroborate an equal key."""
 
-SAME_NAME = 95.0
+SAME_NAME = 95
 """Lowest token-set ratio at which a shared web domain needs no further support than the place."""
 
 _COMPARED = (
@@ -30,10 +30,14 @@ _COMPARED = (
     *("specialty", "npi", "ccn", "wrong_class"),
 )
 _PAIR = ("source", "source_id", "cluster", "key", "value", "priority")
-_SCORED = pa.schema(
+_NAMES = ("name_key", "former_key", "name_key__other", "former_key__other")
+_SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "kind_group")
+_TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike")
+_COMPARED_NAMES = pa.schema(
     [
-        *((name, pa.string()) for name in ("source", "source_id", "cluster", "key", "value", "agrees")),
+        *((name, pa.string()) for name in _PAIR if name != "priority"),
         ("priority", pa.int64()),
+        *((name, pa.bool_()) for name in _TRAITS),
         ("similarity", pa.int64()),
     ]
 )
@@ -138,18 +142,18 @@ def _corroborated(pairs: Frame, parties: Frame, engine: Engine) -> Frame:
         there, on=["source__other", "source_id__other"], how="inner"
     )
     both = both.filter(~_differ("state"), ~_differ("kind_group"))
-    judged = both.select(
+    described = both.select(
         *_PAIR,
-        *(nw.col(name) for name in ("name_key", "former_key", "name_key__other", "former_key__other")),
-        *(_agreement(name).alias(f"same_{name}") for name in ("name_key", "street_key", "phone", "domain", "city_key")),
-        _agreement("zip5").alias("same_zip5"),
-        _agreement("npi").alias("same_npi"),
-        _agreement("kind_group").alias("same_kind"),
+        *_NAMES,
+        *(_agreement(name).alias(f"same_{name}") for name in _SAME),
         (nw.col("wrong_class") | nw.col("wrong_class__other")).alias("doubtful"),
         ((_differ("ccn") & _differ("npi")) | _differ("specialty")).alias("unlike"),
     )
-    scored = engine.map_batches(judged, judge, _SCORED)
-    return scored.filter(~nw.col("agrees").is_null())
+    described = engine.materialize(described)
+    equal = described.filter(nw.col("same_name_key")).drop(*_NAMES).with_columns(similarity=nw.lit(100).cast(INT))
+    others = engine.map_batches(described.filter(~nw.col("same_name_key")), compare_names, _COMPARED_NAMES)
+    supported = stack([equal.select(*_COMPARED_NAMES.names), others]).filter(_is_enough())
+    return supported.select(*_PAIR, "similarity", _support().alias("agrees"))
 
 
 def _agreement(name: str) -> nw.Expr:
@@ -162,49 +166,48 @@ def _differ(name: str) -> nw.Expr:
     return (nw.col(name) != nw.col(f"{name}__other")).fill_null(value=False)
 
 
-def judge(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """What supports each pair, as comma-separated words; null where that is not enough for its key."""
-    rows = batch.to_pylist()
-    similarity = [_similarity(row) for row in rows]
-    agrees = [_support(row, score) for row, score in zip(rows, similarity, strict=True)]
-    made = {
-        **{name: batch.column(name) for name in _PAIR},
-        "agrees": pa.array(agrees, pa.string()),
-        "similarity": pa.array(similarity, pa.int64()),
-    }
-    return pa.RecordBatch.from_arrays([made[f.name].cast(f.type) for f in _SCORED], schema=_SCORED)
+def compare_names(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Adds the best token-set ratio, 0 to 100, between any name of one side and any name of the other."""
+    names = zip(*(batch.column(name).to_pylist() for name in _NAMES), strict=True)
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    columns["similarity"] = pa.array([_similarity(*row) for row in names], pa.int64())
+    made = [columns[field.name].cast(field.type) for field in _COMPARED_NAMES]
+    return pa.RecordBatch.from_arrays(made, schema=_COMPARED_NAMES)
 
 
-def _similarity(row: dict[str, str | None]) -> int:
-    """Best token-set ratio between any name of one side and any name of the other, 0 to 100."""
-    if row["same_name_key"]:
-        return 100
-    here = [name for name in (row["name_key"], row["former_key"]) if name]
-    there = [name for name in (row["name_key__other"], row["former_key__other"]) if name]
-    return int(max((fuzz.token_set_ratio(a, b) for a in here for b in there), default=0))
+def _similarity(name: str | None, former: str | None, other: str | None, other_former: str | None) -> int:
+    pairs = [(a, b) for a in (name, former) if a for b in (other, other_former) if b]
+    return int(max((fuzz.token_set_ratio(a, b) for a, b in pairs), default=0))
 
 
-def _support(row: dict[str, str | None], similarity: int) -> str | None:
-    similar = similarity >= SIMILAR_NAME
+def _is_enough() -> nw.Expr:
+    """Whether a pair may be linked by its key.
+
+    An identifier needs one more agreement. A domain needs the place and a name that is similar or, with the same street
+    or phone, likely. A name with its place needs no more, unless a number of the wrong class or another specialty makes
+    it doubtful: then the phone or the NPI must agree.
+    """
+    similar = nw.col("similarity") >= SIMILAR_NAME
+    here = nw.col("same_city_key") | nw.col("same_zip5")
+    near = nw.col("same_street_key") | nw.col("same_phone") | (nw.col("similarity") >= SAME_NAME)
+    sure = nw.col("same_phone") | nw.col("same_npi")
+    weak = nw.col("unlike") | (nw.col("doubtful") & ~nw.col("same_kind_group"))
+    agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain")
+    is_name, is_domain = nw.col("key") == "name_zip", nw.col("key") == "domain"
+    by_domain = is_domain & similar & here & near & ~nw.col("unlike")
+    return (is_name & (sure | ~weak)) | by_domain | (~is_name & ~is_domain & agrees)
+
+
+def _support() -> nw.Expr:
+    """What agrees besides the key, as words."""
     words = [
-        word
-        for word, holds in (
-            ("name", similar),
-            ("street", row["same_street_key"]),
-            ("phone", row["same_phone"]),
-            ("domain", row["same_domain"]),
-        )
-        if holds
+        (nw.col("similarity") >= SIMILAR_NAME, "name"),
+        (nw.col("same_street_key"), "street"),
+        (nw.col("same_phone"), "phone"),
+        (nw.col("same_domain"), "domain"),
     ]
-    here = row["same_city_key"] or row["same_zip5"]
-    if row["key"] == "name_zip":
-        sure = row["same_phone"] or row["same_npi"]
-        weak = row["unlike"] or (row["doubtful"] and not row["same_kind"])
-        return None if weak and not sure else ",".join(words)
-    if row["key"] == "domain":
-        near = row["same_street_key"] or row["same_phone"] or similarity >= SAME_NAME
-        return ",".join(words) if similar and here and near and not row["unlike"] else None
-    return ",".join(words) or None
+    pieces = [nw.when(condition).then(nw.lit(f",{word}")) for condition, word in words]
+    return text(*pieces).str.slice(1)
 
 
 def _one_to_one(pairs: Frame, engine: Engine) -> Frame:

@@ -40,9 +40,7 @@ def test_rules_may_ask_for_the_state_and_the_role_of_the_owner() -> None:
     west = {"all": [{"in": ["state", ["CA"]]}, {"eq": ["owner_role", "GEO"]}]}
     content = {
         "policy": {"id": "routing", "version": 1, "owner": "o", "effective_from": "2020-01-01"},
-        "rules": [
-            {"id": "west", "when": {"all": [{"in": ["state", ["CA"]]}, {"eq": ["owner_role", "GEO"]}]}, "queue": "W"}
-        ],
+        "rules": [{"id": "west", "when": west, "queue": "W"}],
         "default_queue": "REST",
     }
     policy = RoutingPolicy.model_validate(content)

@@ -1,0 +1,102 @@
+"""Wall time and peak memory of the core, whole and by stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from mappings.policy import Mappings
+from sync import reconcile as core
+from sync.engine import Engine
+from sync.world import Reconciliation, World
+
+STAGES: tuple[tuple[str, str], ...] = (
+    ("link", "identity"),
+    ("enrich", "enrichment"),
+    ("feed_edges", "hierarchy"),
+    ("resolve", "hierarchy"),
+    ("confirmed_facts", "segmentation"),
+    ("holders", "segmentation"),
+    ("classify", "segmentation"),
+    ("assign_tiers", "segmentation"),
+    ("ownership_events", "triggers"),
+    ("assign_owners", "territory"),
+    ("propose", "proposals"),
+    ("build_plan", "planning"),
+)
+"""Functions that `sync/reconcile.py` calls, and the stage each belongs to."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """One run: seconds and the highest resident memory in MiB, whole and by stage."""
+
+    seconds: float = 0.0
+    peak_mib: float = 0.0
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)  # stage -> seconds, peak MiB
+
+
+class Peak:
+    """Highest resident memory of this process, sampled every 10 ms."""
+
+    def __init__(self) -> None:
+        self._process, self._stop = psutil.Process(), threading.Event()
+        self.highest = self.window = 0.0
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.is_set():
+            now = self._process.memory_info().rss / 2**20
+            self.highest, self.window = max(self.highest, now), max(self.window, now)
+            self._stop.wait(0.01)
+
+
+def measure(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tuple[Measured, Reconciliation]:
+    """One whole reconciliation."""
+    measured = Measured()
+    with Peak() as peak, _timed(core, measured, peak):
+        started = time.perf_counter()
+        made = core.reconcile(world, mappings, as_of, engine)
+        measured.seconds = time.perf_counter() - started
+    measured.peak_mib = peak.highest
+    return measured, made
+
+
+@contextmanager
+def _timed(module: ModuleType, measured: Measured, peak: Peak) -> Iterator[None]:
+    """Stages timed where the core calls them. Lazy work is counted where it is computed."""
+    originals = {name: getattr(module, name) for name, _ in STAGES}
+    for name, stage in STAGES:
+        setattr(module, name, _wrap(originals[name], stage, measured, peak))
+    try:
+        yield
+    finally:
+        for name, function in originals.items():
+            setattr(module, name, function)
+
+
+def _wrap(function: Callable[..., Any], stage: str, measured: Measured, peak: Peak) -> Callable[..., Any]:
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        peak.window = 0.0
+        started = time.perf_counter()
+        result = function(*args, **kwargs)
+        seconds, highest = measured.stages.get(stage, (0.0, 0.0))
+        measured.stages[stage] = (seconds + time.perf_counter() - started, max(highest, peak.window))
+        return result
+
+    return timed
