@@ -50,18 +50,21 @@ class Names:
 def load_names(wired: Wired, connections: Iterable[str], *, records: bool = True) -> Names:
     """Names from the newest snapshots."""
     users: dict[tuple[str, str], tuple[str, str]] = {}
-    called: dict[tuple[str, str], str] = {}
+    records_called: dict[tuple[str, str], str] = {}
     for connection in connections:
         found = wired.snapshots.current(connection, "user")
         if found is not None:
             for row in wired.snapshots.read(found).to_pylist():
-                users[connection, row["user_id"]] = (row["name"] or row["email"] or "", row["email"] or "")
+                called = row["name"] or row["email"] or "", row["email"] or ""
+                users |= {(connection, id_): called for id_ in (row["actor_id"], row["user_id"]) if id_}
         found = wired.snapshots.current(connection, "account") if records else None
         if found is not None:
             table = wired.snapshots.read(found)
             ids, names = table["record_id"].to_pylist(), table["name"].to_pylist()
-            called |= {(connection, record_id): name or record_id for record_id, name in zip(ids, names, strict=True)}
-    return Names(users=users, records=called)
+            records_called |= {
+                (connection, record_id): name or record_id for record_id, name in zip(ids, names, strict=True)
+            }
+    return Names(users=users, records=records_called)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

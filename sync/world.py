@@ -50,7 +50,14 @@ FIRMS: Schema = {
 FACTS: Schema = {"feed": TEXT, **{f.name: TEXT for f in FACT}, "file": TEXT, "row": INT}
 """Confirmed facts, long form; the newest accepted delivery of each fact feed."""
 
-USERS: Schema = {"connection": TEXT, "user_id": TEXT, "email": TEXT, "name": TEXT, "is_active": BOOL}
+USERS: Schema = {
+    "connection": TEXT,
+    "user_id": TEXT,
+    "email": TEXT,
+    "name": TEXT,
+    "is_active": BOOL,
+    "actor_id": TEXT,  # id under which the CRM's field history names the person
+}
 OPPORTUNITIES: Schema = {
     "connection": TEXT,
     "opportunity_id": TEXT,

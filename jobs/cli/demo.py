@@ -106,7 +106,7 @@ class _Story:
         planned = self._plan()
         self._must_stop(planned)
         _step("4. Approve as a named person, let first contact through, apply", "platbook approve; platbook apply")
-        self._approve(planned)
+        self._approve(planned, ("approve", "review"))
         self._people_edit(planned)
         self._apply(planned)
 
@@ -119,8 +119,8 @@ class _Story:
         _step("6. Plan again: systems moved; what people changed is a conflict, not ours to overwrite", "platbook plan")
         planned = self._plan()
         self._explain_one(planned)
-        _step("7. Approve what is not in conflict, apply", "platbook approve; platbook apply")
-        self._approve(planned)
+        _step("7. Approve what nobody touched, leave the rest to those concerned, apply", "platbook approve; apply")
+        self._approve(planned, ("approve",))
         self._people_edit(planned)
         self._apply(planned)
 
@@ -134,13 +134,13 @@ class _Story:
         written = self.sandbox.writes() - before
         say(f"write requests in the sandboxes' own log: {written}", style="bold")
         _hold(written == 0, f"the last apply made {written} write requests; expected none")
-        conflicts = [row for row in view_plan(self.wired, planned.stored.id).rows() if row["state"] == "conflict"]
-        if conflicts:
-            say("open conflicts, waiting for a person:")
-            show_rows(conflicts, 12)
+        waiting = [row for row in view_plan(self.wired, planned.stored.id).rows() if row["action"] == "review"]
+        if waiting:
+            say("what people changed by hand waits for a person's decision, with all three values:")
+            show_rows(waiting, 12)
 
     def _mail(self) -> None:
-        _step("9. The ownership e-mail", "platbook daemon sends it; here the local mail server received it")
+        _step("9. The ownership e-mail, as the local mail server received it", "")
         mails = self.sandbox.mails()
         _hold(bool(mails), "no ownership e-mail arrived")
         say(f"{len(mails)} mails received; written to {self.wired.settings.report_dir}")
@@ -174,13 +174,9 @@ class _Story:
             raise Stop("demo: first contact was not stopped by its guard")
         _hold(self.sandbox.writes() == 0, "something was written although a guard stopped the plan")
 
-    def _approve(self, planned: Planned) -> None:
-        """Approve every change that is not a conflict; takeovers are ours by this person's word."""
-        rows = [
-            row
-            for row in view_plan(self.wired, planned.stored.id).rows()
-            if row["action"] == "approve" or (row["action"] == "review" and row["state"] in ("takeover", "fill"))
-        ]
+    def _approve(self, planned: Planned, actions: tuple[str, ...]) -> None:
+        """Approve the items that wait with these actions."""
+        rows = [row for row in view_plan(self.wired, planned.stored.id).rows() if row["action"] in actions]
         if rows:
             decide_rows(self.wired, planned.stored.id, rows, Verdict.APPROVE, reason=REASON)
         say(f"{APPROVER.name} approved {len(rows):,} items: {REASON}")
@@ -199,8 +195,9 @@ class _Story:
         snapshot = self.wired.snapshots.current(connection, "user")
         users = self.wired.snapshots.read(snapshot).to_pylist() if snapshot else []
         change = _owner_change(planned, row["item"])
-        to = someone_else(users, than=(change["crm"] or "", change["desired"] or ""))
-        self.sandbox.edit_owner(connection, record, to=to, by=someone_else(users, than=(to,)))
+        ours = str(snapshot.meta.get("our_user", "")) if snapshot else ""
+        to = someone_else(users, than=(ours, change["crm"] or "", change["desired"] or ""))
+        self.sandbox.edit_owner(connection, record, to=to, by=someone_else(users, than=(ours, to)))
         self.edits = [edit for edit in self.edits if edit[:2] != (connection, record)] + [(connection, record, to)]
 
     def _apply(self, planned: Planned) -> ApplyResult:
@@ -220,7 +217,8 @@ class _Story:
         if not events:
             return
         chosen = events[0]["account_id"]
-        _step("   Why? One of the moved hospitals", f"platbook explain {chosen}")
+        say()
+        say(f"$ platbook explain {chosen}", style="bold cyan")
         for one in explain_account(self.wired, planned.stored.id, chosen)[:1]:
             say(one.heading, style="bold")
             for line in one.lines:
