@@ -114,6 +114,7 @@ _KIND_WORDS: tuple[tuple[str, str], ...] = (
     ("physician", "physicians"),
     ("surgery", "asc"),
 )
+_TELLING = "|".join(word for word, group in _KIND_WORDS if group not in (HOSPITAL, "system"))
 _SPECIALTY_WORDS: tuple[tuple[str, str], ...] = (
     ("rehabilitation", "rehab"),
     ("psychiatric", "psych"),
@@ -189,6 +190,18 @@ def group_of_kind(kind: str | None) -> str | None:
         return None
     text = kind.lower()
     return next((group for word, group in _KIND_WORDS if word in text), None)
+
+
+def groups_of_names(names: pa.Array) -> pa.Array:
+    """Kind of organisation that names give away; null for most. Hospitals' names do not tell them from their units."""
+    lowered = pc.utf8_lower(names.cast(pa.string()))
+    telling = pc.fill_null(pc.match_substring_regex(lowered, _TELLING), fill_value=False)
+    if not pc.any(telling).as_py():
+        return pa.nulls(len(names), pa.string())
+    asked = pc.if_else(telling, lowered, pa.scalar(None, pa.string()))
+    groups = groups_of(asked, group_of_kind)
+    silent = pc.fill_null(pc.is_in(groups, pa.array([HOSPITAL, "system"])), fill_value=False)
+    return pc.if_else(silent, pa.scalar(None, pa.string()), groups)
 
 
 def specialty_of_class(provider_class: str | None) -> str | None:

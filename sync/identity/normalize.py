@@ -134,9 +134,11 @@ def _offsets(split: pa.ListArray) -> pa.Array:
 
 
 def _word(word: str, kind: str) -> str:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c)).casefold()
+    plain = word if word.isascii() else _without_accents(word)
     if kind == "street":
         return _STREET_WORDS.get(plain, plain)
-    if plain in _LEGAL:
-        return ""
-    return _NAME_WORDS.get(plain, plain)
+    return "" if plain in _LEGAL else _NAME_WORDS.get(plain, plain)
+
+
+def _without_accents(word: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c)).casefold()

@@ -12,6 +12,7 @@ from sync.identity.identifiers import (
     group_of_class,
     group_of_kind,
     groups_of,
+    groups_of_names,
     specialty_of_class,
     specialty_of_kind,
     valid_npi,
@@ -49,10 +50,10 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
     raw = {name: batch.column(name) for name in batch.schema.names}
     text = {name: raw[name].cast(pa.string()) for name in _RAW if name != "rank"}
     names, cities, zips = name_key(text["name"]), city_key(text["city"]), text["zip5"]
-    by_kind = groups_of(text["kind"], group_of_kind)
+    by_kind, by_name = groups_of(text["kind"], group_of_kind), groups_of_names(text["name"])
     classes = ccn_classes(text["ccn"])
     by_class = groups_of(classes, group_of_class)
-    wrong = _wrong_class(text["ccn"], by_class, pc.coalesce(by_kind, groups_of(text["name"], _group_of_name)))
+    wrong = _wrong_class(text["ccn"], by_class, pc.coalesce(by_kind, by_name))
     columns = {
         **{name: text[name] for name in ("source", "source_id", "state", "zip5", "phone", "domain")},
         "name_key": names,
@@ -66,7 +67,7 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
         "kind_group": pc.coalesce(
             by_kind,
             pc.if_else(wrong, pa.scalar(None, pa.string()), by_class),
-            groups_of(text["name"], _group_of_name),
+            by_name,
         ),
         # The number is more exact than the type: rehabilitation units are often typed as their hospital.
         "specialty": pc.coalesce(
@@ -113,12 +114,6 @@ def _records(records: Frame) -> Frame:
 def live(records: Frame) -> Frame:
     """Records that still exist: neither deleted nor merged away."""
     return records.filter(~nw.col("is_deleted").fill_null(value=False), nw.col("merged_into").is_null())
-
-
-def _group_of_name(name: str | None) -> str | None:
-    """Kind of organisation a name gives away; hospitals' names do not tell them from their own units."""
-    group = group_of_kind(name)
-    return None if group in ("hospital", "system") else group
 
 
 def _wrong_class(ccns: pa.Array, by_class: pa.Array, by_kind: pa.Array) -> pa.Array:
