@@ -81,8 +81,9 @@ def explain(row: Row, names: Mapping[str, str] | None = None) -> tuple[str, ...]
 def facts(evidence: str | None) -> tuple[Fact, ...]:
     """The facts in an evidence text, in its order.
 
-    Evidence is a JSON object: a fact's name leads to its value, or to an object with `is` and `from` (its source).
-    Text that is not such an object is given as one fact called evidence, so that nothing is lost.
+    Evidence is a JSON object: a fact's name leads to its value, or to an object with `is` and `from` (its source). A
+    `from` of the whole is the source of all facts without their own. `note` and `because` are words, left out when
+    empty. Text that is not such an object is given as one fact called evidence, so that nothing is lost.
     """
     if not evidence:
         return ()
@@ -92,13 +93,19 @@ def facts(evidence: str | None) -> tuple[Fact, ...]:
         told = None
     if not isinstance(told, dict):
         return (Fact(name="evidence", value=evidence, source=""),)
-    return tuple(_fact(name, value) for name, value in told.items())
+    shared = _plain(told.get("from"))
+    named = {name: value for name, value in told.items() if name != "from" and (value or name not in _REMARKS)}
+    return tuple(_fact(name, value, "" if name in _REMARKS else shared) for name, value in named.items())
 
 
-def _fact(name: str, value: Any) -> Fact:
+_REMARKS = frozenset({"note", "because"})
+"""Names under which evidence carries words about the rest of it."""
+
+
+def _fact(name: str, value: Any, shared: str) -> Fact:
     if isinstance(value, dict) and "is" in value:
-        return Fact(name=name, value=_plain(value["is"]), source=_plain(value.get("from")))
-    return Fact(name=name, value=_plain(value), source="")
+        return Fact(name=name, value=_plain(value["is"]), source=_plain(value.get("from")) or shared)
+    return Fact(name=name, value=_plain(value), source=shared)
 
 
 def _plain(value: Any) -> str:
@@ -143,6 +150,8 @@ def _because(row: Row, names: Mapping[str, str]) -> str:
 
 
 def _fact_words(fact: Fact, names: Mapping[str, str]) -> str:
+    if fact.name in _REMARKS:
+        return fact.value if fact.name == "note" else f"because {fact.value}"
     value = names.get(fact.value, fact.value) or "(empty)"
     source = f" [{fact.source}]" if fact.source else ""
     return f"{fact.name.replace('_', ' ')} is {value}{source}"

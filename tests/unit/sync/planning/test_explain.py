@@ -69,3 +69,15 @@ def test_evidence_that_is_no_object_is_shown_as_it_is() -> None:
         Fact(name="beds", value="25", source=""),
         Fact(name="n", value="", source=""),
     )
+
+
+def test_a_source_of_the_whole_is_the_source_of_each_fact_and_remarks_read_as_words() -> None:
+    evidence = '{"parent":"Trinity","basis":"idn","from":"definitive:day2.csv:row 9","note":"","because":"it owns it"}'
+    assert facts(evidence)[:2] == (
+        Fact(name="parent", value="Trinity", source="definitive:day2.csv:row 9"),
+        Fact(name="basis", value="idn", source="definitive:day2.csv:row 9"),
+    )
+    assert (
+        "Rule owner.state_primary: parent is Trinity [definitive:day2.csv:row 9]; "
+        "basis is idn [definitive:day2.csv:row 9]; because it owns it."
+    ) in explain({**ROW, "evidence": evidence})
