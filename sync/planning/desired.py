@@ -157,8 +157,9 @@ def _with_details(open_rows: Frame, wanted: Frame, world: World) -> Frame:
     details = wanted.select(
         *_KEY, *_ABOUT, *[f"{name}{suffix}" for name in MANAGED for suffix in ("__rule", "__evidence", "__blocked")]
     )
-    touched = world.records.select(*_KEY, "modified_by", "modified_at")
-    return open_rows.join(details, on=list(_KEY), how="left").join(touched, on=list(_KEY), how="left")
+    touched = world.records.select(*_KEY, "modified_by", "modified_at", nw.col("name").alias("_name"))
+    joined = open_rows.join(details, on=list(_KEY), how="left").join(touched, on=list(_KEY), how="left")
+    return joined.with_columns(account_name=nw.coalesce("account_name", "_name")).drop("_name")
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------

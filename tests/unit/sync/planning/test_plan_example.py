@@ -23,7 +23,7 @@ RECORDS: list[dict[str, Any]] = [
     {"record_id": "lapsed", "owner": "005C"},
     {"record_id": "team", "owner": "005A"},
     {"record_id": "inactive", "owner": "005A"},
-    {"record_id": "deleted", "owner": "005A", "is_deleted": True},
+    {"record_id": "deleted", "owner": "005A", "is_deleted": True, "name": "Closed Clinic"},
     {"record_id": "merged", "owner": "005A", "merged_into": "update"},
     {"record_id": "noop", "owner": "005B", "account_tier": "T1"},
     {"record_id": "released", "owner": "005C"},
@@ -218,6 +218,12 @@ def test_first_contact_stops_the_plan_and_says_how_to_go_on(example: Plan) -> No
         "salesforce:owner: 1 of 15 (6.6 %) values are set where nothing was ever agreed, limit 0."
     )
     assert "accepts first_contact:salesforce:owner" in message
+
+
+def test_a_record_the_rules_no_longer_look_at_keeps_the_name_the_crm_gave_it(
+    items: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    assert items["deleted", "ownership"]["account_name"] == "Closed Clinic"
 
 
 def test_the_counts_say_what_was_looked_at_and_what_came_of_it(example: Plan) -> None:
