@@ -107,7 +107,9 @@ class SparkEngine:
 
     name = "spark"
 
-    def __init__(self, master: str = "local[2]", *, folder: Path | None = None) -> None:
+    def __init__(
+        self, master: str = "local[2]", *, folder: Path | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         # Workers are forked from the JVM: they must be this interpreter and find the same packages.
         os.environ["PYSPARK_PYTHON"] = sys.executable
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -116,7 +118,7 @@ class SparkEngine:
         self._folder = Path(tempfile.mkdtemp(prefix="platbook-spark-", dir=folder))
         self._cuts = 0
         builder = SparkSession.builder.master(master).appName("platbook")
-        for key, value in _spark_settings(master, self._folder).items():
+        for key, value in {**_spark_settings(master, self._folder), **(settings or {})}.items():
             builder = builder.config(key, value)
         self.session = builder.getOrCreate()
         self.session.sparkContext.setLogLevel("ERROR")
