@@ -124,7 +124,7 @@ USER: tuple[Field, ...] = (
     _field("email", T.TEXT, "Lower case; the person across CRMs"),
     _field("name", T.TEXT, "Display name"),
     _field("is_active", T.BOOLEAN, "May own records"),
-    _field("actor_id", T.TEXT, "Id under which the CRM's field history names the person"),
+    _field("actor_id", T.USER_REF, "Id under which the CRM's field history names the person"),
 )
 
 OPPORTUNITY: tuple[Field, ...] = (

@@ -13,7 +13,7 @@ from sync.world import FACTS, FIRMS
 
 FEEDS = load().feeds
 HEADER = [column.columns[0] for column in FEEDS["definitive"].fields.values()]
-BAD = Path("/work/shared/data/feeds/bad")
+BAD = Path(__file__).parents[3].parent / "shared/data/feeds/bad"
 
 
 def firm(number, **cells):

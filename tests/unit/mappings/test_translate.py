@@ -143,7 +143,14 @@ def test_custom_fields_follow_with_their_type():
 def test_users_and_owners_become_the_same_rows():
     salesforce = [{"Id": "005Hs00000ahKRj", "Email": "Ada@Example.com", "Name": "Ada Birch", "IsActive": True}]
     hubspot = [
-        {"id": "75681357", "email": "ada@example.com", "firstName": "Ada", "lastName": "Birch", "archived": True}
+        {
+            "id": "75681357",
+            "email": "ada@example.com",
+            "firstName": "Ada",
+            "lastName": "Birch",
+            "archived": True,
+            "userId": 17,
+        }
     ]
     assert user_rows(salesforce, SALESFORCE["user"], "salesforce") == [
         {
@@ -152,11 +159,13 @@ def test_users_and_owners_become_the_same_rows():
             "email": "ada@example.com",
             "name": "Ada Birch",
             "is_active": True,
+            "actor_id": "005Hs00000ahKRjIAM",
         }
     ]
     (owner,) = user_rows(hubspot, HUBSPOT["user"], "hubspot")
     assert list(owner) == list(USERS)
     assert (owner["user_id"], owner["name"], owner["is_active"]) == ("75681357", "Ada Birch", False)
+    assert owner["actor_id"] == "17"
 
 
 def test_a_deal_belongs_to_its_primary_company():
@@ -207,7 +216,7 @@ def test_a_pull_asks_for_what_the_map_names_and_says_what_it_cannot_see():
     assert wanted == ("hs_lastmodifieddate", "name", "state")
     assert {"owner", "account_tier"} <= set(missing)
     assert "name" not in missing
-    assert native_fields(HUBSPOT["user"])[0] == ("email", "firstName", "lastName")
+    assert native_fields(HUBSPOT["user"])[0] == ("email", "firstName", "lastName", "userId")
     assert native_fields(HUBSPOT["opportunity"], frozenset({"amount"}))[1].count("record_id") == 0
 
 
