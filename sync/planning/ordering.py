@@ -6,38 +6,58 @@ import narwhals as nw
 
 from mappings.canonical import MANAGED
 from mappings.policy import ConflictPolicy, FieldPolicy
-from sync.engine import Frame
-from sync.frames import Expr, cases, conform, one_of, row_number
+from sync.engine import Engine, Frame
+from sync.frames import cases, certain, conform, one_of, row_number, stack
 from sync.planning.groups import WRITABLE
 from sync.world import ITEMS
 
 PARENT = "parent"
 _FOLLOWERS = ("owner", "health_system", "account_tier", "rescore_flag")
-"""Fields whose groups depend on the parent of the record."""
+"""Fields whose groups depend on the parents of the record, its own and those above."""
+
+_MAX_LEVELS = 64
+_KEY = ["connection", "record_id"]
 
 
-def order_items(items: Frame, conflicts: ConflictPolicy) -> Frame:
-    """ITEMS with `caused_by` and `sequence`, from 1 without gaps; the same items always get the same order."""
-    caused = _with_causes(items, conflicts)
-    waves = caused.with_columns(
-        _wave=cases([(_is_parent(conflicts), 0), (~nw.col("caused_by").is_null(), 1)], 2).cast(nw.Int64())
-    )
-    order = ["_wave", "depth", "connection", "record_id", "group"]
-    return conform(row_number(waves, "sequence", order), ITEMS)
+def order_items(items: Frame, records: Frame, conflicts: ConflictPolicy, engine: Engine) -> Frame:
+    """ITEMS with `caused_by` and `sequence`, from 1 without gaps; the same items always get the same order.
+
+    An item follows from the nearest change of a parent that may be written: the record's own, or of one it stands
+    under in the CRM today.
+    """
+    causes = engine.materialize(_parent_changes(items, conflicts))
+    caused = items.join(_handed_down(causes, records, engine), on=_KEY, how="left")
+    follows = one_of(nw.col("group"), {_group(name, conflicts) for name in _FOLLOWERS if name in MANAGED})
+    is_parent = nw.col("group") == _group(PARENT, conflicts)
+    named = caused.with_columns(caused_by=nw.when(follows & ~is_parent).then(nw.col("_cause")))
+    waves = named.with_columns(_wave=cases([(is_parent, 0), (~nw.col("caused_by").is_null(), 1)], 2).cast(nw.Int64()))
+    return conform(row_number(waves, "sequence", ["_wave", "depth", *_KEY, "group"]), ITEMS)
 
 
-def _with_causes(items: Frame, conflicts: ConflictPolicy) -> Frame:
-    """A change of the parent that may be written is the cause of the record's dependent items."""
-    followers = {_group(name, conflicts) for name in _FOLLOWERS if name in MANAGED}
-    parents = items.filter(_is_parent(conflicts) & one_of(nw.col("action"), WRITABLE))
-    causes = parents.select("connection", "record_id", nw.col("item_id").alias("_cause"))
-    joined = items.join(causes, on=["connection", "record_id"], how="left")
-    follows = one_of(nw.col("group"), followers) & ~_is_parent(conflicts)
-    return joined.with_columns(caused_by=nw.when(follows).then(nw.col("_cause"))).drop("_cause")
+def _parent_changes(items: Frame, conflicts: ConflictPolicy) -> Frame:
+    """`connection`, `record_id`, `_cause`: records whose parent may be written, with the item that does it."""
+    writable = one_of(nw.col("action"), WRITABLE)
+    parents = items.filter((nw.col("group") == _group(PARENT, conflicts)) & writable)
+    return parents.select(*_KEY, nw.col("item_id").alias("_cause"))
 
 
-def _is_parent(conflicts: ConflictPolicy) -> Expr:
-    return nw.col("group") == _group(PARENT, conflicts)
+def _handed_down(causes: Frame, records: Frame, engine: Engine) -> Frame:
+    """The causes of all records below as well, level by level. A record with a change of its own keeps that one.
+
+    Walking down from the few that move is cheaper than walking up from all. What was seen is not visited again, so
+    that a circle of parents in the CRM ends.
+    """
+    live = ~certain(nw.col("is_deleted")) & nw.col("merged_into").is_null() & ~nw.col("parent").is_null()
+    tree = records.filter(live).select("connection", "record_id", "parent")
+    known = frontier = causes
+    for _ in range(_MAX_LEVELS):
+        if engine.count(frontier) == 0:
+            break
+        above = frontier.rename({"record_id": "parent"})
+        below = tree.join(above, on=["connection", "parent"], how="inner").select(*_KEY, "_cause")
+        frontier = engine.materialize(below.join(known.select(*_KEY), on=_KEY, how="anti"))
+        known = engine.materialize(stack([known, frontier]))
+    return known
 
 
 def _group(name: str, conflicts: ConflictPolicy) -> str:

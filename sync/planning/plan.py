@@ -24,7 +24,7 @@ def build_plan(desired: Frame, world: World, policies: Policies, as_of: str, eng
     """
     compared = compare(desired, world, policies.conflicts, as_of, engine)
     grouped = engine.materialize(group_items(compared.differences, world.lanes, engine))
-    items = engine.materialize(order_items(grouped, policies.conflicts))
+    items = engine.materialize(order_items(grouped, world.records, policies.conflicts, engine))
     full = engine.materialize(with_item_ids(compared.differences, items))
     changes = conform(full, CHANGES)
     guards = evaluate(
