@@ -78,7 +78,7 @@ class PlanView:
     outcomes: Mapping[str, Outcome]  # item id -> what became of it
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per item in the plan's order, with the fields of ROW_FIELDS and its fingerprint."""
+        """One row per item in the plan's order: the fields of ROW_FIELDS, its fingerprint, its `values` by field."""
         return [self._row(item) for item in self.stored.items.sort_by("sequence").to_pylist()]
 
     def _row(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,13 @@ class PlanView:
             "owner_to": self.names.email(connection, owner["desired"]) if owner else "",
             "decision": decision.verdict.value if decision else "",
             "result": outcome.state if outcome else "",
+            "values": [self._values(one) for one in changes],
         }
+
+    def _values(self, change: Mapping[str, Any]) -> dict[str, str]:
+        """One field of an item: its name and the three values."""
+        sides = {side: self.side_value(change, side, f"{side}_kind") for side in ("base", "crm", "desired")}
+        return {"field": change["field"], **sides}
 
     def _side(self, changes: Sequence[Mapping[str, Any]], side: str, kind: str) -> str:
         """The values of one side, field by field; a single field needs no name before it."""

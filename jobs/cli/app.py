@@ -17,6 +17,7 @@ from connectors.errors import ConnectorError, Fatal
 from jobs.applying.model import GuardStopped, PlanRefused
 from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, runs
 from jobs.cli.exits import Exit, Stop
+from jobs.cli.limits import stopped
 from jobs.cli.output import err
 from jobs.explain import UnknownAccount
 from jobs.feeds import FeedError
@@ -122,7 +123,7 @@ def _explained(error: Exception) -> int:
         return Exit.USAGE
     for kind, code in CODES:
         if isinstance(error, kind):
-            err.print(str(error), markup=False)
+            err.print(_message(error), markup=False)
             return code
     where = traceback.extract_tb(error.__traceback__)[-1]
     err.print(
@@ -132,6 +133,12 @@ def _explained(error: Exception) -> int:
         markup=False,
     )
     return Exit.ERROR
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, GuardStopped):
+        return stopped(str(error).partition(":")[0], error.breached)
+    return str(error)
 
 
 def _configure_logs(is_debug: bool) -> None:

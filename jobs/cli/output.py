@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,15 @@ from rich.table import Table
 SCHEMA_VERSION = 1
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, where nobody says how wide a page is (COLUMNS may)."""
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
+
+
+out = Console(highlight=False, soft_wrap=True, width=_width())
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -62,8 +71,9 @@ class Steps:
             line = {"schema_version": SCHEMA_VERSION, "progress": step, "done": done, "total": total}
             sys.stderr.write(json.dumps(line) + "\n")
             return
-        task = self._tasks.setdefault(step, self._progress.add_task(step, total=total))
-        self._progress.update(task, completed=done, total=total)
+        if step not in self._tasks:
+            self._tasks[step] = self._progress.add_task(step, total=total)
+        self._progress.update(self._tasks[step], completed=done, total=total)
 
 
 @contextmanager

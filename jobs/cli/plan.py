@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from jobs.cli.exits import Exit, Stop
+from jobs.cli.limits import limit_lines
 from jobs.cli.opened import opened
-from jobs.cli.output import JsonFlag, emit_json, out, say, steps, table
+from jobs.cli.output import JsonFlag, emit_json, say, steps, table
 from jobs.cli.selecting import PlanOption, WhereOption, select_rows
 from jobs.explain import explain_account
 from jobs.plan import make_plan
 from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
 from store.plans import PlanStatus
 from sync.problem import Problem, Severity
+from sync.world import GuardResult
 
 SYMBOLS = (
     ("action:auto", "~", "to write by policy"),
@@ -24,6 +27,9 @@ SYMBOLS = (
     ("action:overridden", "=", "kept by a person"),
     ("action:blocked", "✗", "blocked"),
 )
+
+VALUE_SHOWN = 40
+"""Characters of a value in a table of items."""
 
 
 def plan(
@@ -129,8 +135,8 @@ def show_guards(view: PlanView) -> None:
     breached = [guard for guard in guards if guard["breached"]]
     say()
     say(f"guards: {len(guards) - len(breached)} ok, {len(breached)} passed their limit")
-    for guard in breached:
-        say(f"  ▲ {guard['message']}", style="yellow")
+    for line in limit_lines((GuardResult(**guard) for guard in breached), view.names):
+        say(f"  {line}", style="yellow")
 
 
 def _show_problems(problems: tuple[Problem, ...]) -> None:
@@ -149,15 +155,33 @@ def _show_problems(problems: tuple[Problem, ...]) -> None:
 
 
 def show_rows(rows: list[dict[str, Any]], limit: int) -> None:
-    """Items of a plan with the three values of each."""
+    """Items of a plan: a line per field with its three values, the item's own words on its first line."""
     say()
-    columns = ("item", "account", "group", "state", "action", "last agreed", "in CRM now", "proposed", "by", "decision")
-    keys = ("item", "name", "group", "state", "action", "base", "crm", "desired", "actor", "decision")
-    shown = [[row[key] for key in keys] for row in rows]
-    table(f"{len(rows):,} items", columns, shown, limit=limit)
+    columns = (
+        "item", "CRM", "account", "state", "action", "field", "last agreed", "in CRM now", "proposed", "by", "decision",
+    )  # fmt: skip
+    lines = [line for row in rows[:limit] for line in _lines(row)]
+    table(f"{len(rows):,} items", columns, lines)
+    if len(rows) > limit:
+        say(f"… and {len(rows) - limit:,} more; --limit shows more, --where fewer")
     reasons = sorted({row["reason"] for row in rows if row["reason"]})
     for reason in reasons[:12]:
-        out.print(f"  {sum(row['reason'] == reason for row in rows):,} × {reason}", markup=False)
+        say(f"  {sum(row['reason'] == reason for row in rows):,} × {reason}")
+
+
+def _lines(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    head, tail = (
+        (row["item"], row["connection"], row["name"], row["state"], row["action"]),
+        (row["actor"], row["decision"]),
+    )
+    for number, one in enumerate(row["values"]):
+        values = tuple(_cut(one[key]) for key in ("field", "base", "crm", "desired"))
+        yield (*head, *values, *tail) if number == 0 else (*("",) * len(head), *values, "", "")
+
+
+def _cut(text: str) -> str:
+    """A value short enough for a table; `platbook explain` and the diff log have the whole."""
+    return text if len(text) <= VALUE_SHOWN else f"{text[: VALUE_SHOWN - 2].rstrip()} …"
 
 
 def plan_payload(view: PlanView) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import PlanOption
 from jobs.export import ExportError, exportable, write_table
 
+IN_SHORT = 80
+"""Characters of a message in the list of runs."""
+
 
 def runs(
     run_id: Annotated[str, typer.Argument(help="Only this run, with what it did.")] = "",
@@ -28,11 +31,20 @@ def runs(
         return
     columns = ("run", "kind", "plan", "by", "started (UTC)", "status", "what")
     rows = [
-        (r.id, r.kind, r.plan_id, r.by, r.started_at[:19].replace("T", " "), r.status, r.message or _counted(r.counts))
+        (
+            r.id,
+            r.kind,
+            r.plan_id,
+            r.by,
+            r.started_at[:19].replace("T", " "),
+            r.status,
+            _in_short(r.message) or _counted(r.counts),
+        )
         for r in found
     ]
     table("runs", columns, rows)
     for one in found if run_id else ():
+        say(one.message)
         for name, count in one.counts.items():
             say(f"  {name}: {count}")
 
@@ -56,6 +68,11 @@ def export(
         emit_json("export", {"what": what, "file": str(output), "rows": found.num_rows})
         return
     say(f"{found.num_rows:,} rows of {what} in {output}")
+
+
+def _in_short(message: str) -> str:
+    """The beginning of a message, for a table; `platbook runs RUN` has the whole."""
+    return message if len(message) <= IN_SHORT else f"{message[:IN_SHORT].rstrip()} …"
 
 
 def _counted(counts: object) -> str:
