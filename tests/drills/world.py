@@ -107,7 +107,14 @@ def make(place: Place, *, records: Mapping[str, int] = RECORDS) -> str:
 
 
 def deps(
-    place: Place, database: Database, crm: CrmFile, *, hook: Hook = no_hook, boot_id: str = "", **more: Any
+    place: Place,
+    database: Database,
+    crm: CrmFile,
+    *,
+    hook: Hook = no_hook,
+    boot_id: str = "",
+    rows: int = 6,
+    **more: Any,
 ) -> ApplyDeps:
     """What an apply run needs, over the CRM file. Another `boot_id` finds the leases of a dead process free."""
     kinds: Mapping[str, Callable[..., FileTarget]] = {"salesforce": FileTarget, "hubspot": HistoryTarget}
@@ -124,7 +131,7 @@ def deps(
                 target=target,
                 org=target.org,
                 translation=SameWords(),
-                chunk_rows={Lane.CONDITIONAL: 6, Lane.BATCH: 6},
+                chunk_rows={Lane.CONDITIONAL: rows, Lane.BATCH: rows},
             )
             for system, target in targets.items()
         },

@@ -1,0 +1,308 @@
+"""What apply promises a person, over a CRM that keeps its history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.apply import STOPPED, apply_plan
+from jobs.applying.model import ApplyResult, GuardStopped, ItemState, PlanRefused
+from store import audit, tables
+from store.agreed import Agreed
+from store.database import Database
+from store.decisions import Acceptance, Decisions, Verdict
+from store.events import OwnerEvents
+from store.outbox import Outbox
+from store.plans import Plans, PlanStatus
+from store.runs import Runs, RunStatus
+from tests.drills.conftest import Places
+from tests.drills.crm import CrmFile
+from tests.drills.world import PERSON, Place, deps, make, record_id, values
+
+SF = "salesforce"
+
+
+class Desk:
+    """One place with a plan of a few owner changes, and the parts a test looks at."""
+
+    def __init__(self, place: Place, count: int = 6) -> None:
+        self.place = place
+        self.plan_id = make(place, records={SF: count})
+        self.database: Database = place.database()
+        self.crm: CrmFile = place.crm()
+
+    def apply(self, *, teams: Any = None, flags: Any = None, **more: Any) -> ApplyResult:
+        given = deps(self.place, self.database, self.crm, rows=100, **more)
+        if teams:
+            given.connections[SF].target.teams.update(teams)  # type: ignore[attr-defined]  # the drill's own target
+        return apply_plan(given, self.plan_id, person=PERSON, **(flags or {}))
+
+    def owner(self, number: int) -> str | None:
+        found = self.crm.get(SF, record_id(SF, number))
+        return found[0]["owner"] if found else None
+
+    def status(self) -> PlanStatus:
+        return self.plans.load(self.plan_id).status
+
+    @property
+    def plans(self) -> Plans:
+        return Plans(self.database, self.place.files())
+
+    def items(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.plans.load(self.plan_id).items.to_pylist()
+        return rows
+
+    def decide(self, number: int, verdict: Verdict, **more: Any) -> None:
+        item = self.items()[number]
+        chosen = [(item["fingerprint"], item["item_id"])]
+        Decisions(self.database).decide(chosen, verdict, person=PERSON, reason="because", plan_id=self.plan_id, **more)
+
+    def close(self) -> None:
+        self.database.close()
+        self.crm.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(Places(tmp_path, None)())
+    yield made
+    made.close()
+
+
+def states(result: ApplyResult) -> list[str]:
+    return [str(item.state) for item in result.items]
+
+
+def test_everything_approved_is_written_verified_and_told_once(desk: Desk) -> None:
+    result = desk.apply()
+    assert states(result) == ["verified"] * 6
+    assert result.is_complete
+    assert result.status == PlanStatus.APPLIED
+    assert result.totals["owner_events"] == 6
+    assert [desk.owner(n) for n in range(6)] == [values(SF, n)[1] for n in range(6)]
+    assert {mail.recipient for mail in Outbox(desk.database).list()} == {"ops@example.com", "lead@example.com"}
+    assert len(OwnerEvents(desk.database).of_plan(desk.plan_id, part=1)) == 6
+    assert Runs(desk.database).get(result.run_id).status is RunStatus.DONE
+
+
+def test_a_second_apply_makes_no_request(desk: Desk) -> None:
+    desk.apply()
+    before = desk.crm.requests()
+    again = desk.apply()
+    assert "already applied" in again.message
+    assert desk.crm.requests() == before
+
+
+def test_a_record_that_moved_since_the_plan_is_reopened_and_not_written(desk: Desk) -> None:
+    desk.crm.edit(SF, record_id(SF, 2), {"owner": "ken"})
+    result = desk.apply()
+    assert states(result) == ["verified", "verified", "stale", "verified", "verified", "verified"]
+    assert desk.owner(2) == "ken"
+    assert result.status == PlanStatus.PARTIALLY_APPLIED
+    assert "owner moved since the plan" in result.items[2].message
+
+
+def test_a_record_that_is_already_so_costs_no_write_and_is_agreed(desk: Desk) -> None:
+    for number in range(6):
+        desk.crm.edit(SF, record_id(SF, number), {"owner": values(SF, number)[1]})
+    result = desk.apply()
+    assert states(result) == ["converged"] * 6
+    assert desk.crm.requests() == []
+    agreed = Agreed(desk.database, desk.place.files()).table().to_pylist()
+    assert [row["owner"] for row in agreed] == [values(SF, n)[1] for n in range(6)]
+    assert OwnerEvents(desk.database).of_plan(desk.plan_id) == ()
+
+
+def test_an_edit_of_another_field_between_read_and_write_does_not_keep_us_out(desk: Desk) -> None:
+    edited: list[str] = []
+
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "before_write" and not edited:
+            edited.append(ids[0])
+            desk.crm.edit(SF, ids[0], {"phone": "2"})
+        return ""
+
+    assert states(desk.apply(hook=hook)) == ["verified"] * 6
+    assert desk.crm.get(SF, edited[0])[0]["phone"] == "2"  # type: ignore[index]  # it is there
+
+
+def test_an_edit_of_the_same_field_between_read_and_write_wins(desk: Desk) -> None:
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "before_write" and record_id(SF, 1) in ids and desk.owner(1) != "ken":
+            desk.crm.edit(SF, record_id(SF, 1), {"owner": "ken"})
+        return ""
+
+    assert states(desk.apply(hook=hook))[1] == "stale"
+    assert desk.owner(1) == "ken"
+
+
+def test_a_deleted_record_is_gone_and_nothing_else(desk: Desk) -> None:
+    desk.crm.delete(SF, record_id(SF, 0))
+    assert states(desk.apply()) == ["gone", *["verified"] * 5]
+
+
+def test_an_account_with_a_team_keeps_its_owner(desk: Desk) -> None:
+    result = desk.apply(teams={record_id(SF, 3): 2})
+    assert result.items[3].state is ItemState.BLOCKED
+    assert "account team has 2 members" in result.items[3].message
+    assert desk.owner(3) == values(SF, 3)[0]
+
+
+def test_a_value_that_the_crm_rewrites_halts_the_run_after_that_chunk(tmp_path: Path) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=30)
+
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "after_write" and record_id(SF, 0) in ids:
+            desk.crm.edit(SF, record_id(SF, 0), {"owner": "flow"})
+        return ""
+
+    result = desk.apply(hook=hook)
+    assert result.items[0].state is ItemState.MISMATCH
+    assert "read back as something else" in result.halted
+    assert states(result).count("left") == 20  # the canary had ten
+    desk.close()
+
+
+def test_too_many_refusals_halt_the_run(tmp_path: Path) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=30)
+
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "before_write":
+            for record in (record_id(SF, 0), record_id(SF, 1)):
+                if record in ids:
+                    desk.crm.delete(SF, record)
+        return ""
+
+    result = desk.apply(hook=hook)
+    assert "2 of 10 items failed" in result.halted
+    assert states(result).count("left") == 20
+    desk.close()
+
+
+def test_a_request_to_stop_ends_after_the_chunk_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=20)
+    asked = iter([False, True])
+    result = desk.apply(stop=lambda: next(asked, True))
+    assert result.halted == STOPPED
+    assert states(result).count("verified") == 10
+    assert desk.apply().status == PlanStatus.APPLIED
+    assert {mail.part for mail in Outbox(desk.database).list()} == {1, 2}
+    desk.close()
+
+
+def test_what_a_person_keeps_becomes_agreed_and_the_proposal_refused(desk: Desk) -> None:
+    desk.decide(0, Verdict.KEEP_CRM, expires_at="2999-01-31T00:00:00.000Z")
+    result = desk.apply()
+    assert result.totals["kept"] == 1
+    assert desk.owner(0) == values(SF, 0)[0]
+    (override,) = Decisions(desk.database).overrides().to_pylist()
+    assert (override["kept"], override["refused"], override["until"]) == (*values(SF, 0), "2999-01-31")
+    assert result.status == PlanStatus.APPLIED
+
+
+def test_an_edited_value_is_written_and_ours_is_refused(desk: Desk) -> None:
+    desk.decide(0, Verdict.EDIT, edited={"owner": "dana"})
+    desk.apply()
+    assert desk.owner(0) == "dana"
+    (override,) = Decisions(desk.database).overrides().to_pylist()
+    assert (override["kept"], override["refused"]) == ("dana", values(SF, 0)[1])
+    assert OwnerEvents(desk.database).of_plan(desk.plan_id)[0]["to_user"] == "dana"
+
+
+def test_rejected_and_undecided_items_are_not_written(desk: Desk) -> None:
+    desk.decide(0, Verdict.REJECT)
+    desk.decide(1, Verdict.DEFER)
+    result = desk.apply()
+    assert result.totals["pending"] == 1
+    assert [desk.owner(n) for n in (0, 1)] == [values(SF, n)[0] for n in (0, 1)]
+    with pytest.raises(PlanRefused) as caught:
+        desk.apply(flags={"only_approved": False})
+    assert caught.value.reason == "pending"
+
+
+def test_baseline_only_writes_nothing(desk: Desk) -> None:
+    desk.apply(flags={"baseline_only": True})
+    assert desk.crm.requests() == []
+    assert desk.status() is PlanStatus.PARTIALLY_APPLIED
+
+
+def test_strict_refuses_the_whole_plan_when_one_item_moved(desk: Desk) -> None:
+    desk.crm.edit(SF, record_id(SF, 2), {"owner": "ken"})
+    with pytest.raises(PlanRefused) as caught:
+        desk.apply(flags={"strict": True})
+    assert caught.value.reason == "moved"
+    assert desk.crm.requests() == []
+
+
+def test_a_passed_limit_stops_everything_until_a_named_person_accepts_it(tmp_path: Path) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=55)
+    with pytest.raises(GuardStopped, match="owner_changes:salesforce") as caught:
+        desk.apply()
+    assert desk.crm.requests() == []
+    assert desk.status() is PlanStatus.PAUSED_BY_GUARD
+    accept = [
+        Acceptance(guard=one.guard, subject=one.subject, reason="planned move", by=PERSON)
+        for one in caught.value.breached
+    ]
+    assert desk.apply(flags={"accept": accept}).status == PlanStatus.APPLIED
+    with desk.database.read() as conn:
+        kinds = [(entry["kind"], entry["actor"]) for entry in audit.entries(conn, plan_id=desk.plan_id)]
+    assert ("guard_accepted", "maria (unverified operating-system user)") in kinds
+    desk.close()
+
+
+@pytest.mark.parametrize("column", ["expires_at", "as_of", "ruleset_digest", "digest", "items_sha256"])
+def test_a_header_changed_in_the_database_is_noticed(desk: Desk, column: str) -> None:
+    with desk.database.state() as conn:
+        conn.execute(sa.update(tables.plan).values({column: "2999-01-01T00:00:00.000Z"}))
+    with pytest.raises(PlanRefused) as caught:
+        desk.apply()
+    assert caught.value.reason == "tampered"
+    assert desk.crm.requests() == []
+
+
+def test_an_expired_plan_is_refused(desk: Desk) -> None:
+    late = Database(desk.place.database_url, now=lambda: "2999-01-01T00:00:00.000Z")
+    with pytest.raises(PlanRefused) as caught:
+        apply_plan(deps(desk.place, late, desk.crm), desk.plan_id, person=PERSON)
+    assert caught.value.reason == "expired"
+    assert desk.status() is PlanStatus.EXPIRED
+    late.close()
+
+
+@pytest.mark.parametrize("name", ["items", "changes", "events"])
+def test_any_flipped_byte_of_a_plan_file_is_noticed(desk: Desk, name: str) -> None:
+    with desk.database.read() as conn:
+        sha256 = conn.scalar(sa.select(tables.plan.c[f"{name}_sha256"]))
+    path = desk.place.folder / "snapshots" / sha256[:2] / f"{sha256}.parquet"
+    data = bytearray(path.read_bytes())
+    for position in range(0, len(data), max(1, len(data) // 40)):
+        flipped = bytearray(data)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        with pytest.raises(PlanRefused) as caught:
+            desk.apply()
+        assert caught.value.reason == "tampered"
+    assert desk.crm.requests() == []
+
+
+def test_other_rules_than_the_plan_was_made_with_are_refused(desk: Desk) -> None:
+    with pytest.raises(PlanRefused) as caught:
+        desk.apply(ruleset_digest="other")
+    assert caught.value.reason == "ruleset"
+
+
+def test_another_organisation_than_the_plan_was_made_for_is_refused(desk: Desk) -> None:
+    given = deps(desk.place, desk.database, desk.crm)
+    connected = given.connections[SF]
+    org = replace(connected.org(), org_id="production")
+    other = replace(given, connections={SF: replace(connected, org=lambda: org)})
+    with pytest.raises(PlanRefused) as caught:
+        apply_plan(other, desk.plan_id, person=PERSON)
+    assert caught.value.reason == "org"
+    assert "production" in str(caught.value)
