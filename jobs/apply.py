@@ -40,12 +40,12 @@ from jobs.applying.native import as_stored, read_now
 from jobs.applying.recovery import items_in_doubt, resolve_doubts, unfinished
 from jobs.applying.selection import Selection, select
 from jobs.applying.session import ApplyRun
-from jobs.applying.standing import Standing, stand
 from store.database import StoreError
 from store.decisions import Acceptance, Decisions, Person
 from store.leases import Lease, LeaseLost
 from store.plans import OPEN, Plans, PlanStatus, StoredPlan, transition
 from store.runs import Runs, RunStatus
+from sync.applying.outcomes import Standing, stand
 
 log = structlog.get_logger()
 
@@ -150,7 +150,7 @@ def _apply_leased(
                 _require_unmoved(run, selection)
         except (PlanRefused, GuardStopped):
             if plan.status is PlanStatus.APPLYING:
-                close(run, replace(selection, work=(), kept=()), is_recovery=True)
+                close(run, replace(selection, work=(), kept=(), moves=(), refusals=()), is_recovery=True)
             raise
         with deps.database.state() as conn:
             transition(conn, plan.id, [*OPEN, PlanStatus.APPLYING], PlanStatus.APPLYING)
@@ -262,7 +262,7 @@ def _unreached(run: ApplyRun, one: Work, doubtful: Collection[str]) -> tuple[Ite
 def _selection(run: ApplyRun, *, baseline_only: bool) -> Selection:
     decisions = Decisions(run.deps.database).current()
     outcomes = Plans(run.deps.database, run.deps.files).outcomes(run.plan.id)
-    selection = select(run.plan, decisions, outcomes)
+    selection = select(run.plan, decisions, outcomes, now=run.deps.database.now())
     return replace(selection, work=()) if baseline_only else selection
 
 

@@ -7,7 +7,6 @@ table is the last compaction overlaid by parts and journal rows in the order of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -19,23 +18,13 @@ from store.database import Database
 from store.files import ParquetFiles
 from store.identifiers import new_id, next_number
 from store.tables import agreed_part, journal
+from sync.planning.decisions import AgreedMove
 
 KEYS = ("connection", "record_id")
 POSITION = "agreed"  # name of the counter
 _WIDE = {**dict.fromkeys(KEYS, pl.String), **{f"{n}{s}": pl.String for n in MANAGED for s in ("", "__kind")}}
 _LONG = {**dict.fromkeys((*KEYS, "field", "value", "kind"), pl.String), "position": pl.Int64, "order": pl.Int64}
 _MOVE = pa.schema([(name, pa.string()) for name in (*KEYS, "field", "value", "kind")])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """One agreed value that changes without a write."""
-
-    connection: str
-    record_id: str
-    field: str
-    value: str | None
-    kind: str  # value, empty or released
 
 
 class Agreed:
@@ -51,7 +40,7 @@ class Agreed:
             frame, _ = self._frame(conn)
         return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
-    def stage(self, moves: Sequence[Move]) -> tuple[str, int] | None:
+    def stage(self, moves: Sequence[AgreedMove]) -> tuple[str, int] | None:
         """Write the moves' file before the transaction that commits them; None when there are none."""
         if not moves:
             return None

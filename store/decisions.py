@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
@@ -14,21 +13,12 @@ from store import audit
 from store.database import Database, insert_missing
 from store.identifiers import new_id, next_number
 from store.tables import decision, guard_acceptance, hold, override
+from sync.planning.decisions import Refusal
+from sync.planning.decisions import Verdict as Verdict  # part of this module's interface
 
 _OVERRIDES = ("connection", "record_id", "field", "kept", "refused", "until", "reason", "by")
 _HOLDS = ("connection", "record_id", "group", "kind", "reason", "by", "until")
 FIRST_CONTACT = "first_contact"
-
-
-class Verdict(StrEnum):
-    """What a person said about an item."""
-
-    APPROVE = "approve"  # write what is proposed
-    REJECT = "reject"  # do not write
-    KEEP_CRM = "keep_crm"  # what the CRM says becomes the agreed value, and the proposal is refused
-    TAKE_OURS = "take_ours"  # write what is proposed over what the CRM says
-    EDIT = "edit"  # write another value
-    DEFER = "defer"  # ask again next time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +50,6 @@ class Decision:
     supersedes: str | None
     plan_id: str | None
     item_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
-    """A value a person kept against a proposal."""
-
-    connection: str
-    record_id: str
-    field: str
-    kept: str | None  # canonical text, None = empty
-    refused: str | None  # canonical text, None = clear
-    until: str | None = None  # ISO date
-    reason: str = ""
-    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +208,7 @@ class Decisions:
         return pa.table({name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(names)})
 
 
-def add_overrides(conn: sa.Connection, overrides: Sequence[Override], *, run_id: str, at: str) -> None:
+def add_overrides(conn: sa.Connection, overrides: Sequence[Refusal], *, run_id: str, at: str) -> None:
     """Add overrides in the caller's transaction."""
     if not overrides:
         return

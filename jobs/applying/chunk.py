@@ -16,9 +16,9 @@ from jobs.applying.history import foreign_edits
 from jobs.applying.model import DONE, ItemState, Work
 from jobs.applying.native import as_stored, native_values, read_now
 from jobs.applying.session import ApplyRun, Settled
-from jobs.applying.standing import Standing, moved_fields, stand
 from store import journal
 from store.journal import JournalRow, JournalState, Values, idempotency_key
+from sync.applying.outcomes import Doubt, Intent, Seen, Standing, judge_doubt, mismatch, moved_fields, stand, to_send
 
 MAX_STALE_RETRIES = 3
 Now = tuple[dict[str, str | None], str] | None
@@ -41,15 +41,15 @@ def run_chunk(run: ApplyRun, connection: str, lane: Lane, works: Sequence[Work])
     run.pooled -= {work.item_id for work in works}
     now = _read(run, connection, works, versions=lane is Lane.CONDITIONAL)
     blocked = _blocked_by_team(run, connection, works, now)
-    to_send, unsent = [], []
+    sending, unsent = [], []
     for work in works:
         fate = _fate(work, now[work.record_id], blocked)
         if fate is None:
-            to_send.append(_intent(run, work, now[work.record_id], lane))
+            sending.append(_intent(run, work, now[work.record_id], lane))
         else:
             unsent.append((work, *fate))
     run.commit_unsent(connection, _without_late_ones(run, connection, lane, unsent, now))
-    later = _send(run, connection, lane, to_send)
+    later = _send(run, connection, lane, sending)
     run.pooled |= {work.item_id for work in later}
     return later
 
@@ -75,40 +75,41 @@ def _without_late_ones(
     return [one for one in unsent if one[0] not in late]
 
 
-def _send(run: ApplyRun, connection: str, lane: Lane, to_send: list[Sent]) -> list[Work]:
+def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> list[Work]:
     """Send, settle, and send again the rows whose record moved elsewhere; rows to try later come back."""
     later: list[Work] = []
     for attempt in range(1 + MAX_STALE_RETRIES):
-        if not to_send:
+        if not sending:
             break
-        rows = run.commit_intents(connection, [sent.row for sent in to_send])
-        to_send = [replace(sent, row=row) for sent, row in zip(to_send, rows, strict=True)]
-        results = _write(run, connection, lane, to_send)
-        answered = _answered(to_send, results)
+        rows = run.commit_intents(connection, [sent.row for sent in sending])
+        sending = [replace(sent, row=row) for sent, row in zip(sending, rows, strict=True)]
+        results = _write(run, connection, lane, sending)
+        answered = _answered(sending, results)
         run.commit_answers(connection, [row for row in answered.values() if row.state is JournalState.SENT])
-        now = _read_back(run, connection, lane, to_send, results)
-        settled, again, retry = _settle(run, connection, to_send, answered, results, now)
+        now = _read_back(run, connection, lane, sending, results)
+        settled, again, retry = _settle(run, connection, sending, answered, results, now)
         is_last = attempt == MAX_STALE_RETRIES
         if is_last:
             settled += [_gave_up(sent) for sent in again]
         run.commit_settled(connection, settled)
         later += retry
-        to_send = [] if is_last else [_renewed(sent, now[sent.work.item_id]) for sent in again]
+        sending = [] if is_last else [_renewed(sent, now[sent.work.item_id]) for sent in again]
     return later
 
 
-def _write(run: ApplyRun, connection: str, lane: Lane, to_send: Sequence[Sent]) -> dict[str, WriteResult]:
+def _write(run: ApplyRun, connection: str, lane: Lane, rows: Sequence[Sent]) -> dict[str, WriteResult]:
     target = run.connected(connection).target
     translation = run.connected(connection).translation
+    travelling = {sent.row.id: to_send(sent.row.pre_image, want=sent.row.want) for sent in rows}
     writes = [
         Write(
             key=sent.row.id,
             record_id=sent.work.record_id,
-            fields=native_values(translation, _differing(sent.row)),
+            fields=native_values(translation, travelling[sent.row.id]),
             version=sent.row.version if lane is Lane.CONDITIONAL else "",
-            previous=native_values(translation, {name: sent.row.pre_image[name] for name in _differing(sent.row)}),
+            previous=native_values(translation, {name: sent.row.pre_image[name] for name in travelling[sent.row.id]}),
         )
-        for sent in to_send
+        for sent in rows
     ]
     try:
         results = target.write(
@@ -126,10 +127,10 @@ def _write(run: ApplyRun, connection: str, lane: Lane, to_send: Sequence[Sent]) 
     return found | {w.key: WriteResult(key=w.key, record_id=w.record_id, verdict=Verdict.UNKNOWN) for w in missing}
 
 
-def _answered(to_send: Sequence[Sent], results: Mapping[str, WriteResult]) -> dict[str, JournalRow]:
+def _answered(sending: Sequence[Sent], results: Mapping[str, WriteResult]) -> dict[str, JournalRow]:
     """The rows with what the CRM said, by row id; those it took are 'sent'."""
     rows = {}
-    for sent in to_send:
+    for sent in sending:
         result = results[sent.row.id]
         response = {"verdict": str(result.verdict), "code": result.code, "message": result.message[:500]}
         state = JournalState.SENT if result.verdict is Verdict.OK else JournalState.INTENT
@@ -141,10 +142,10 @@ _READ_BACK = frozenset({Verdict.OK, Verdict.STALE, Verdict.UNKNOWN})
 
 
 def _read_back(
-    run: ApplyRun, connection: str, lane: Lane, to_send: Sequence[Sent], results: Mapping[str, WriteResult]
+    run: ApplyRun, connection: str, lane: Lane, sending: Sequence[Sent], results: Mapping[str, WriteResult]
 ) -> dict[str, Now]:
     """What the CRM says now, by item id, of the rows whose verdict alone does not say."""
-    wanted = [sent for sent in to_send if results[sent.row.id].verdict in _READ_BACK]
+    wanted = [sent for sent in sending if results[sent.row.id].verdict in _READ_BACK]
     written = [sent.work for sent in wanted if results[sent.row.id].verdict is Verdict.OK]
     doubtful = [sent.work for sent in wanted if results[sent.row.id].verdict is not Verdict.OK]
     found = {}
@@ -158,7 +159,7 @@ def _read_back(
 def _settle(
     run: ApplyRun,
     connection: str,
-    to_send: Sequence[Sent],
+    sending: Sequence[Sent],
     answered: Mapping[str, JournalRow],
     results: Mapping[str, WriteResult],
     now: Mapping[str, Now],
@@ -167,7 +168,7 @@ def _settle(
     settled: list[Settled] = []
     again: list[Sent] = []
     later: list[Work] = []
-    for sent in to_send:
+    for sent in sending:
         result, row = results[sent.row.id], answered[sent.row.id]
         one = Sent(work=sent.work, row=row)
         current = now.get(sent.work.item_id)
@@ -181,32 +182,33 @@ def _settle(
         elif result.verdict is Verdict.STALE and _standing(one, current) is Standing.UNCHANGED:
             again.append(one)
         else:
-            fate = resolve(one, current, is_refused=result.verdict is Verdict.STALE)
+            fate = resolve(run, one, current, is_refused=result.verdict is Verdict.STALE)
             settled.append(fate)
             if fate.state is ItemState.FAILED:
                 later.append(sent.work)
     return foreign_edits(run, connection, settled), again, later
 
 
-def resolve(sent: Sent, current: Now, *, is_refused: bool) -> Settled:
+def resolve(run: ApplyRun, sent: Sent, current: Now, *, is_refused: bool) -> Settled:
     """The fate of a row whose answer alone does not tell: refused as stale, or lost.
 
-    As wanted: verified. As before and the version has not moved: it was not written, and may be sent again. Else
-    stale: the write may have landed and been put back by a person.
+    What turns out not to be written is 'failed' and may be sent again after a new reading.
     """
-    standing = _standing(sent, current)
-    if standing is Standing.GONE:
+    row = sent.row
+    seen = None if current is None else Seen(values=current[0], version=current[1])
+    intent = Intent(pre_image=row.pre_image, want=row.want, version=row.version)
+    doubt = judge_doubt(intent, seen, plan_expired=run.plan.expires_at <= run.deps.database.now())
+    if seen is None or doubt is Doubt.GONE:
         return _settled(sent, JournalState.STALE, ItemState.GONE, "the record is deleted, merged or not visible")
-    values, version = current or ({}, "")
-    if standing is Standing.REACHED:
-        if is_refused and sent.row.attempt == 1:
+    if doubt is Doubt.VERIFIED:
+        if is_refused and row.attempt == 1:
             words = "the CRM already said so"
             return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED, words, how="converged")
         words = "the answer was lost; the value is there"
         return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED, words, how="in_doubt")
-    if not is_refused and standing is Standing.UNCHANGED and version == sent.row.version:
+    if doubt is Doubt.RESEND:
         return _settled(sent, JournalState.FAILED, ItemState.FAILED, "the answer was lost and nothing was written")
-    fields = moved_fields(values, before=sent.row.pre_image, want=sent.row.want)
+    fields = ", ".join(moved_fields(seen.values, before=row.pre_image, want=row.want))
     words = f"{fields} moved since the plan" if fields else "the record moved while the answer was lost"
     return _settled(sent, JournalState.STALE, ItemState.STALE, f"{words}; not written over, plan again")
 
@@ -216,10 +218,10 @@ def _of_written(sent: Sent, current: Now) -> Settled:
     if current is None:
         return _settled(sent, JournalState.MISMATCH, ItemState.MISMATCH, "written, and the record is gone now")
     values, _ = current
-    became = {name: values.get(name) for name in sent.row.want}
-    if became == dict(sent.row.want):
+    became = mismatch(values, want=sent.row.want)
+    if not became:
         return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED)
-    names = ", ".join(name for name, value in became.items() if value != sent.row.want[name])
+    names = ", ".join(became)
     message = f"written, but {names} reads back as something else: a flow or a person changed it"
     settled = _settled(sent, JournalState.MISMATCH, ItemState.MISMATCH, message)
     return replace(settled, row=replace(settled.row, verified_value=became))
@@ -273,7 +275,7 @@ def _fate(work: Work, current: Now, blocked: Mapping[str, int]) -> tuple[ItemSta
     if standing is Standing.REACHED:
         return ItemState.CONVERGED, "the CRM already said so"
     if standing is Standing.MOVED and current is not None:
-        fields = moved_fields(current[0], before=work.before, want=work.want)
+        fields = ", ".join(moved_fields(current[0], before=work.before, want=work.want))
         return ItemState.STALE, f"{fields} moved since the plan; not written over, plan again"
     if work.record_id in blocked and "owner" in work.want:
         members = blocked[work.record_id]
@@ -301,11 +303,6 @@ def _read(run: ApplyRun, connection: str, works: Iterable[Work], *, versions: bo
     for work in works:
         wanted.setdefault(work.record_id, []).extend(work.want)
     return read_now(run.connected(connection), wanted, versions=versions)
-
-
-def _differing(row: JournalRow) -> dict[str, str | None]:
-    """The fields that are not yet as wanted: no others travel."""
-    return {name: value for name, value in row.want.items() if row.pre_image.get(name) != value}
 
 
 def _words(result: WriteResult) -> str:

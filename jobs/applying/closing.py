@@ -9,20 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.applying.model import DONE, ItemState
-from jobs.applying.selection import (
-    Selection,
-    agreements,
-    agreements_of_kept,
-    moves_of_converged,
-    overrides_of_edit,
-)
+from jobs.applying.selection import Selection, agreements, moves_of_converged
 from jobs.applying.session import ApplyRun
 from store import audit, events, outbox, runs
-from store.agreed import Agreed, Move
-from store.decisions import Override, add_overrides
+from store.agreed import Agreed
+from store.decisions import add_overrides
 from store.leases import require_epoch
 from store.plans import OPEN, Outcome, PlanStatus, note_outcomes, transition
 from store.runs import RunStatus
+from sync.planning.decisions import AgreedMove, Refusal
 
 DIGEST = "ownership_digest"
 
@@ -60,23 +55,21 @@ def totals(run: ApplyRun) -> dict[str, int]:
     return dict(sorted(Counter(str(result.state) for result in run.results.values()).items()))
 
 
-def _moves(run: ApplyRun, selection: Selection, *, is_first: bool) -> tuple[list[Move], list[Override]]:
+def _moves(run: ApplyRun, selection: Selection, *, is_first: bool) -> tuple[list[AgreedMove], list[Refusal]]:
     """What moves without a write. The plan's own agreements move with its first run only."""
-    moves, overrides = agreements(run.plan) if is_first else ([], [])
-    for kept in selection.kept:
-        more, held = agreements_of_kept(kept)
-        moves += more
-        overrides += held
+    moves, refusals = agreements(run.plan) if is_first else ([], [])
+    moves += selection.moves
+    refusals += selection.refusals
     for work in run.converged:
         moves += moves_of_converged(work)
     for work in [*run.applied_edits, *run.converged]:
-        overrides += overrides_of_edit(work)
-    return moves, overrides
+        refusals += work.refusals
+    return moves, refusals
 
 
 def _lasting_outcomes(run: ApplyRun, selection: Selection) -> list[Outcome]:
     """Outcomes whose moves commit here and not before."""
-    kept = [Outcome(item_id=one.item_id, state=ItemState.KEPT, message=one.decision.reason) for one in selection.kept]
+    kept = [Outcome(item_id=one, state=ItemState.KEPT, message="a person keeps it") for one in selection.kept]
     converged = [
         Outcome(item_id=work.item_id, state=ItemState.CONVERGED, message=run.results[work.item_id].message)
         for work in run.converged

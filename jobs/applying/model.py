@@ -15,6 +15,7 @@ from store.files import ParquetFiles
 from store.journal import Values
 from store.leases import Leases
 from store.plans import StoredPlan
+from sync.planning.decisions import Refusal
 from sync.world import GuardResult
 
 
@@ -144,20 +145,8 @@ class Work:
     before: Values  # what the plan saw in the CRM
     want: Values
     rules: Mapping[str, str]  # field -> rule that made the value
-    refused: Values = field(default_factory=dict)  # proposals a person replaced by `want`
+    refusals: tuple[Refusal, ...] = ()  # proposals that a person replaced; they count once the item is verified
     decision: Decision | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """One item whose CRM value a person keeps."""
-
-    item_id: str
-    connection: str
-    record_id: str
-    kept: Values
-    refused: Values
-    decision: Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from connectors.protocol import Lane
@@ -10,14 +10,14 @@ from jobs.applying.chunk import Sent, resolve
 from jobs.applying.history import foreign_edits
 from jobs.applying.model import Work
 from jobs.applying.native import read_now
-from jobs.applying.selection import changes_by_item
+from jobs.applying.selection import rules_by_item
 from jobs.applying.session import ApplyRun
 from store import journal
 from store.database import Database
 from store.journal import JournalRow
-from store.plans import StoredPlan
 
 _ROWS = 500
+Rules = Mapping[str, Mapping[str, str]]
 
 
 def unfinished(database: Database) -> dict[str, set[str]]:
@@ -39,9 +39,10 @@ def resolve_doubts(run: ApplyRun) -> int:
     """
     resolved = 0
     items = {row["item_id"]: row for row in run.plan.items.to_pylist()}
+    rules = rules_by_item(run.plan.changes.to_pylist())
     for connection in sorted(run.leases):
         rows = [row for row in _in_doubt(run, connection) if row.plan_id == run.plan.id]
-        works = {row.item_id: _work(run.plan, row, items) for row in rows}
+        works = {row.item_id: _work(row, items, rules) for row in rows}
         for lane, chunk in _chunks(rows):
             _resolve(run, connection, lane, [Sent(work=works[row.item_id], row=row) for row in chunk])
         resolved += len(rows)
@@ -53,7 +54,7 @@ def _resolve(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) 
     for sent in chunk:
         wanted.setdefault(sent.row.record_id, []).extend(sent.row.want)
     now = read_now(run.connected(connection), wanted, versions=lane is Lane.CONDITIONAL)
-    settled = [resolve(sent, now[sent.row.record_id], is_refused=False) for sent in chunk]
+    settled = [resolve(run, sent, now[sent.row.record_id], is_refused=False) for sent in chunk]
     run.commit_settled(connection, foreign_edits(run, connection, settled))
 
 
@@ -69,10 +70,9 @@ def _chunks(rows: Sequence[JournalRow]) -> Iterator[tuple[Lane, Sequence[Journal
             yield Lane(lane), listed[start : start + _ROWS]
 
 
-def _work(plan: StoredPlan, row: JournalRow, items: dict[str, dict[str, object]]) -> Work:
+def _work(row: JournalRow, items: Mapping[str, Mapping[str, object]], rules: Rules) -> Work:
     """The work behind a row, as far as its record in the audit and its events need it."""
     item = items[row.item_id]
-    changes = changes_by_item(plan)[row.item_id]
     return Work(
         item_id=row.item_id,
         fingerprint=str(item["fingerprint"]),
@@ -86,5 +86,5 @@ def _work(plan: StoredPlan, row: JournalRow, items: dict[str, dict[str, object]]
         caused_by=None,
         before=row.pre_image,
         want=row.want,
-        rules={str(change["field"]): str(change["rule_id"] or "") for change in changes},
+        rules=rules.get(row.item_id, {}),
     )

@@ -116,7 +116,7 @@ class ApplyRun:
             self._note_outcomes(conn, [(one.work, one.state, one.message) for one in listed])
         for one in listed:
             self.note(one.work, one.state, one.message)
-            if one.row.state is JournalState.VERIFIED and one.work.refused:
+            if one.row.state is JournalState.VERIFIED and one.work.refusals:
                 self.applied_edits.append(one.work)
 
     def judge(self) -> None:

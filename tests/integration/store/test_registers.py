@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from mappings.canonical import MANAGED
 from store import journal, outbox, runs, tables
-from store.agreed import Agreed, Move
+from store.agreed import Agreed
 from store.connections import Connections
 from store.crosswalk import Crosswalk
 from store.database import Database, StoreError
-from store.decisions import Acceptance, Decisions, Override, Person, Verdict, add_overrides
+from store.decisions import Acceptance, Decisions, Person, Verdict, add_overrides
 from store.files import ParquetFiles
 from store.journal import JournalRow, JournalState, idempotency_key
 from store.leases import LeaseLost, Leases
@@ -25,6 +25,7 @@ from store.plans import PlanHeader, Plans, PlanStatus, PlanTampered, StoredPlan,
 from store.runs import Runs, RunStatus
 from store.slots import Slots
 from store.snapshots import Snapshots, Status
+from sync.planning.decisions import AgreedMove, Refusal
 
 PERSON = Person(name="maria")
 ROWS = pa.table({"record_id": ["1", "2"], "owner": ["ken", None]})
@@ -167,7 +168,7 @@ def verify(database: Database, row: JournalRow) -> None:
 
 def move(agreed: Agreed, database: Database, *moves: tuple[str, str, str | None, str]) -> None:
     staged = agreed.stage(
-        [Move(connection="salesforce", record_id=r, field=f, value=v, kind=k) for r, f, v, k in moves]
+        [AgreedMove(connection="salesforce", record_id=r, field=f, value=v, kind=k) for r, f, v, k in moves]
     )
     with database.state() as conn:
         agreed.commit(conn, staged, run_id="R", plan_id="P")
@@ -267,7 +268,9 @@ def test_an_expired_decision_no_longer_counts(database: Database) -> None:
 
 def test_the_newest_override_of_a_field_counts(database: Database) -> None:
     for kept in ("ken", None):
-        one = Override(connection="salesforce", record_id="1", field="owner", kept=kept, refused="dana")
+        one = Refusal(
+            connection="salesforce", record_id="1", field="owner", kept=kept, refused="dana", reason="r", by="maria"
+        )
         with database.state() as conn:
             add_overrides(conn, [one], run_id="R", at="t")
     (row,) = Decisions(database).overrides().to_pylist()
