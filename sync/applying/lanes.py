@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import narwhals as nw
 
@@ -12,11 +12,6 @@ LANES = ("conditional", "association", "batch")
 """Most careful first. `conditional` writes only if the record is as it was read; it is what unknown fields get."""
 
 DEFAULT_LANE = LANES[0]
-
-
-def lane_of(fields: Iterable[str], lanes: Mapping[str, str]) -> str:
-    """The lane of one item of a connection whose fields have these lanes. `fields` is not empty."""
-    return min((lanes.get(field, DEFAULT_LANE) for field in fields), key=LANES.index)
 
 
 def lane_rank(lanes: Mapping[str, Mapping[str, str]]) -> Expr:
