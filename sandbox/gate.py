@@ -18,8 +18,10 @@ from sandbox.faults import Fault, Verb
 from sandbox.world import Request, World
 
 _MAINTENANCE = b"<html><head><title>Maintenance</title></head><body><h1>We are down for maintenance</h1></body></html>"
-_READS_BY_POST = re.compile(r"/(search|batch/read|oauth2?/.*|oauth/.*token.*)$")
+_READS_BY_POST = re.compile(r"/(search|batch/read|jobs/query(/\w+)?|oauth2?/.*|oauth/.*token.*)$")
 _RETRIEVE = re.compile(r"/composite/sobjects/\w+/?$")
+
+_SESSION = re.compile(r"(<(?:\w+:)?sessionId>)[^<]*")
 
 _log = logging.getLogger(__name__)
 _transports: dict[tuple[str, int], asyncio.Transport] = {}
@@ -180,7 +182,7 @@ def _logged(scope: Scope, raw: bytes, seq: int, at: datetime, status: int) -> Re
         path=scope["path"],
         query={k: v[0] if len(v) == 1 else v for k, v in parse_qs(scope["query_string"].decode()).items()},
         headers=headers,
-        body=_without_secrets(body) if "oauth" in scope["path"] else body,
+        body=_without_secrets(body) if "oauth" in scope["path"] else _without_session(body),
         status=status,
         is_write=is_write(scope["method"], scope["path"], body),
     )
@@ -191,6 +193,8 @@ def parsed_body(raw: bytes, content_type: str) -> Any:
     if not raw:
         return None
     text = raw.decode("utf-8", "replace")
+    if content_type.startswith(("text/", "multipart/")):
+        return text
     if "x-www-form-urlencoded" in content_type:
         return dict(parse_qsl(text))
     try:
@@ -202,3 +206,8 @@ def parsed_body(raw: bytes, content_type: str) -> Any:
 def _without_secrets(body: Any) -> Any:
     secret = {"client_secret", "assertion", "refresh_token", "password", "token", "code"}
     return {k: v for k, v in body.items() if k not in secret} if isinstance(body, dict) else None
+
+
+def _without_session(body: Any) -> Any:
+    """A SOAP envelope without the access token in it; anything else as it is."""
+    return _SESSION.sub(r"\1", body) if isinstance(body, str) else body

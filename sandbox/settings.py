@@ -30,6 +30,10 @@ class Settings:
     assignment_rule_user: str = ""  # who gets it; "" = the first active user by id, the integration's own left out
     assignment_objects: tuple[str, ...] = ("Account", "Opportunity")  # what the rule looks at
     keep_account_team: bool = False  # False = an owner change by REST deletes the account's team
+    team_drop_probability: float = 0.0  # seeded chance that a member goes although KeepAccountTeam was asked for
+    owner_options_per_pair: bool = True  # KeepAccountTeam holds for the first old and new owner of a request only
+    cascade_open_opportunities: bool = False  # an owner change takes the old owner's open opportunities along
+    cascade_contacts: bool = False  # and the old owner's contacts
     restrict_picklists: bool = True
     picklists: dict[str, tuple[str, ...]] = field(default_factory=dict)  # Account field -> its closed list of values
     custom_fields: dict[str, str] = field(default_factory=dict)  # further Account fields -> describe type
@@ -44,6 +48,15 @@ class Settings:
     cursor_lifetime_s: float = 172_800.0
     lock_probability: float = 0.0  # seeded chance that a row write meets a lock
     lock_parents: bool = True  # rows of one parent in two requests at the same time: the later one meets a lock
+    bulk_polls: int = 1  # so many polls see a Bulk job unfinished
+    bulk_runs_alone: bool = False  # True = a Bulk job works as soon as it is closed, polled or not
+    bulk_batch_rows: int = 10_000
+    bulk_daily_batches: int = 15_000
+    bulk_max_bytes: int = 100_000_000
+    bulk_tries: int = 20  # a batch that fails so often fails its job
+    bulk_failing_batches: dict[int, int] = field(default_factory=dict)  # batch of a job -> how often it fails first
+    bulk_repeats_results: bool = False  # rows of a batch that was tried again appear twice in the results
+    bulk_job_lifetime_s: float = 604_800.0
     # HubSpot
     second_parent: str = "replace"  # or "error": what a second parent company does
     hubspot_page_max: int = 100

@@ -95,6 +95,7 @@ class World:
         self.jwt_public_key = ""  # PEM; "" = signatures of JWT logins are not checked
         self.salesforce_tokens: dict[str, int] = {}  # access token -> calls made
         self.salesforce_calls = 0  # API calls counted against the daily limit
+        self.salesforce_batches = 0  # Bulk batches counted against theirs
         self.integration_user = make_id(PREFIXES["User"], 1)
         self.organization_id = make_id(PREFIXES["Organization"], 1)
         self._counters: dict[str, int] = {}

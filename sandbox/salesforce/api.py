@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+from sandbox.salesforce.bulk import Ingest
 from sandbox.salesforce.bundles import Collections, Composite
 from sandbox.salesforce.calls import Call, Reply
 from sandbox.salesforce.errors import ApiError, not_found
+from sandbox.salesforce.extracts import Extracts
 from sandbox.salesforce.query import Queries
 from sandbox.salesforce.rows import Rows, http_date
 from sandbox.salesforce.schema import Schema
@@ -23,12 +25,14 @@ class Api:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        schema = self._schema = Schema(world.settings.custom_fields, world.settings.picklists)
-        writer = Writer(world, schema)
+        schema = self.schema = Schema(world.settings.custom_fields, world.settings.picklists)
+        writer = self.writer = Writer(world, schema)
         self._rows = Rows(world, schema, writer)
         self._queries = Queries(world, schema)
         self._collections = Collections(world, schema, self._rows, writer)
         self._composite = Composite(world, self.handle)
+        self._ingest = Ingest(world, schema, writer)
+        self._extracts = Extracts(world, self._queries)
 
     def handle(self, call: Call) -> Reply:
         """Answer a call. ApiError when it is refused."""
@@ -39,17 +43,32 @@ class Api:
             return Reply(body=self._limits())
         if head == "sobjects":
             return self._sobjects(call, rest)
+        if head == "jobs" and rest and not call.in_composite:
+            return self._job(call, rest[0], rest[1:])
         if head == "composite":
             return self._bundle(call, rest)
         if not head and call.method == "GET":
-            names = ("composite", "limits", "query", "queryAll", "sobjects")
+            names = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
             return Reply(body={name: f"{call.base}/{name}" for name in names})
         raise not_found()
 
     def _limits(self) -> dict[str, dict[str, int]]:
         most = self._world.settings.daily_limit
         left = max(0, most - self._world.salesforce_calls)
-        return {"DailyApiRequests": {"Max": most, "Remaining": left}, "DailyBulkV2QueryJobs": _whole(10_000)}
+        batches = self._world.settings.bulk_daily_batches
+        used = self._world.salesforce_batches
+        return {
+            "DailyApiRequests": {"Max": most, "Remaining": left},
+            "DailyBulkApiBatches": {"Max": batches, "Remaining": max(0, batches - used)},
+            "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
+        }
+
+    def _job(self, call: Call, kind: str, rest: list[str]) -> Reply:
+        if kind == "ingest":
+            return self._ingest.handle(call, rest)
+        if kind == "query":
+            return self._extracts.handle(call, rest)
+        raise not_found()
 
     def _bundle(self, call: Call, rest: list[str]) -> Reply:
         if not rest and call.method == "POST":
@@ -60,13 +79,15 @@ class Api:
             return self._collections.write(call)
         if rest == ["sobjects"] and call.method == "DELETE":
             return self._collections.delete(call)
+        if len(rest) == 3 and rest[0] == "sobjects" and call.method == "PATCH":
+            return self._collections.upsert(call, self._object(rest[1]), rest[2])
         if len(rest) == 2 and rest[0] == "sobjects" and call.method in ("GET", "POST"):
             return self._collections.retrieve(call, self._object(rest[1]))
         raise not_found()
 
     def _sobjects(self, call: Call, rest: list[str]) -> Reply:
         if not rest:
-            listed = [self._schema.summary(name, call.base) for name in self._schema.objects()]
+            listed = [self.schema.summary(name, call.base) for name in self.schema.objects()]
             return Reply(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed})
         name = self._object(rest[0])
         if len(rest) == 1:
@@ -83,7 +104,7 @@ class Api:
         if call.method == "POST":
             return self._rows.create(call, name)
         if call.method == "GET":
-            summary = self._schema.summary(name, call.base)
+            summary = self.schema.summary(name, call.base)
             return Reply(body={"objectDescribe": summary, "recentItems": []})
         raise _method_not_allowed(call)
 
@@ -98,17 +119,13 @@ class Api:
         since = call.headers.get("if-modified-since")
         if since is not None and http_date(since) >= METADATA_CHANGED_AT:
             return Reply(status=304, headers=headers)
-        return Reply(body=self._schema.describe(name, call.base), headers=headers)
+        return Reply(body=self.schema.describe(name, call.base), headers=headers)
 
     def _object(self, name: str) -> str:
-        found = self._schema.object_name(name)
+        found = self.schema.object_name(name)
         if found is None:
             raise not_found()
         return found
-
-
-def _whole(most: int) -> dict[str, int]:
-    return {"Max": most, "Remaining": most}
 
 
 def _method_not_allowed(call: Call) -> ApiError:

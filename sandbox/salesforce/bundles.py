@@ -77,6 +77,27 @@ class Collections:
             self._world.emit("before_write", "salesforce", names[0] if names else "", ids)
             return self._each(lambda pair: step(call, *pair), pairs, all_or_none)
 
+    def upsert(self, call: Call, object_name: str, key: str) -> Reply:
+        """PATCH by an external id field, or by Id: updates what matches and creates the others."""
+        field = self._schema.field(object_name, key)
+        if field is None or not (field.external or field.name == "Id"):
+            raise ApiError("INVALID_FIELD", f"Provided external ID field does not exist or is not accessible: {key}")
+        records, all_or_none = _records(call)
+        self._world.emit("before_write", "salesforce", object_name, [])
+        made: set[str] = set()
+
+        def step(record: Mapping[str, Any]) -> str:
+            value = _id_of(record) if field.name == "Id" else record.get(field.name)
+            found = value if field.name == "Id" else self._writer.matching(object_name, field.name, value)
+            if found:
+                return str(self._writer.update(call, object_name, str(found), record)["Id"])
+            made.add(record_id := self._writer.create(call, object_name, record))
+            return record_id
+
+        reply = self._each(step, records, all_or_none)
+        rows = [{**row, "created": row["id"] in made} if row["success"] else row for row in reply.body]
+        return Reply(body=rows)
+
     def delete(self, call: Call) -> Reply:
         """DELETE ?ids=: one result per id, in order."""
         ids = [part for part in call.query.get("ids", "").split(",") if part]

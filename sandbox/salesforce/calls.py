@@ -24,12 +24,16 @@ class Call:
     request: int = 0
     faults: Sequence[Fault] = ()
     in_composite: bool = False
+    in_bulk: bool = False  # a row of a Bulk job: no assignment rule looks at it
+    keeps_team: bool = False  # an owner change leaves the account team in place
+    moves_opportunities: bool | None = None  # an owner change takes open opportunities along; None = as the org is set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """Status, body (None = empty) and headers."""
+    """Status, body (None = empty) and headers. The body is JSON unless another media type is named; then it is text."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = ""

@@ -13,6 +13,7 @@ PREFIXES = {
     "AccountTeamMember": "01M",
     "AccountHistory": "017",
     "Contact": "003",
+    "Job": "750",
 }
 """First three characters of an id by object."""
 

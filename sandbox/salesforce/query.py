@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.filters import Path, Resolver, compiled, sort_key
 from sandbox.salesforce.schema import Schema
 from sandbox.salesforce.soql import Column, Ordering, Query, located, parse
+from sandbox.salesforce.tables import cell_of
 from sandbox.salesforce.values import attributes, read
 from sandbox.world import Record, World
 
@@ -64,6 +65,14 @@ class Queries:
             raise ApiError("INVALID_QUERY_LOCATOR", "invalid query locator")
         return self._page(call, cursor, name, int(offset))
 
+    def table(self, text: str, *, include_deleted: bool) -> tuple[list[str], list[list[str]]]:
+        """The whole result of a query as header and rows of text. ApiError when it is none."""
+        query = parse(text)
+        with self._world.lock:
+            rows, _ = self._run(query, "", include_deleted=include_deleted)
+        header = [column.path for column in query.columns]
+        return header, [[cell_of(_at(row, path)) for path in header] for row in rows]
+
     def _page_size(self, call: Call) -> int:
         asked = _BATCH_SIZE.search(call.headers.get("sforce-query-options", ""))
         size = _MOST_PAGE if asked is None else min(_MOST_PAGE, max(_LEAST_PAGE, int(asked.group(1))))
@@ -113,6 +122,14 @@ class Queries:
             )
             raise ApiError("INVALID_TYPE", located(query.text, query.object_at, text))
         return name
+
+
+def _at(row: Mapping[str, Any], path: str) -> Any:
+    """The value under a dotted path, whatever the case of its names; None when a reference is empty."""
+    value: Any = row
+    for step in path.split("."):
+        value = next((inner for name, inner in (value or {}).items() if name.lower() == step.lower()), None)
+    return value
 
 
 def _refuse_repeats(columns: Sequence[Column]) -> None:

@@ -17,6 +17,7 @@ from sandbox.salesforce.api import VERSIONS, Api
 from sandbox.salesforce.auth import OAuthError, grant, identity, user_of
 from sandbox.salesforce.calls import Call, Reply
 from sandbox.salesforce.errors import ApiError, not_found
+from sandbox.salesforce.soap import Soap, fault, read_envelope
 from sandbox.world import World
 
 MAX_URL = 16_384
@@ -33,6 +34,8 @@ def routes(world: World) -> list[BaseRoute]:
         Route("/services/oauth2/revoke", http.revoke, methods=["POST"]),
         Route("/services/oauth2/userinfo", http.userinfo, methods=["GET", "POST"]),
         Route("/id/{org}/{user}", http.userinfo, methods=["GET"]),
+        Route("/services/Soap/u/{version}", http.soap, methods=["POST"]),
+        Route("/services/Soap/u/{version}/{org}", http.soap, methods=["POST"]),
         Route("/services/data", http.versions, methods=["GET"]),
         Route("/services/data/", http.versions, methods=["GET"]),
         Route("/services/data/v{version}", http.data, methods=_METHODS),
@@ -84,6 +87,33 @@ class _Http:
         raw = await request.body()
         return await run_in_threadpool(self._answer, request, raw)
 
+    async def soap(self, request: Request) -> Response:
+        """A call of the partner SOAP API."""
+        raw = await request.body()
+        return await run_in_threadpool(self._soap_answer, request, raw)
+
+    def _soap_answer(self, request: Request, raw: bytes) -> Response:
+        """Refusals are faults with status 500, a dead session too; the token comes in the envelope alone."""
+        try:
+            if "soapaction" not in request.headers:
+                raise ApiError("UNKNOWN_EXCEPTION", "SOAPAction HTTP header missing")
+            envelope = read_envelope(raw)
+            user = self._admitted(f"Bearer {envelope.session}")
+            call = Call(
+                method="POST",
+                path="soap",
+                base=f"/services/data/v{request.path_params['version']}",
+                user=user,
+                client=envelope.client or str(request.headers.get("user-agent", "")),
+                request=request.state.request_seq,
+                faults=request.state.faults,
+            )
+            api = self._made()
+            body, status = Soap(self._world, api.schema, api.writer).update(call, envelope), 200
+        except ApiError as error:
+            body, status = fault(error), 500
+        return Response(body, status, media_type="text/xml;charset=UTF-8")
+
     def _answer(self, request: Request, raw: bytes) -> Response:
         try:
             user = self._admitted(request.headers.get("authorization", ""))
@@ -106,17 +136,24 @@ class _Http:
     def _handled(self, call: Call) -> Reply:
         if call.base.rpartition("/v")[2] not in VERSIONS:
             raise not_found()
+        return self._made().handle(call)
+
+    def _made(self) -> Api:
         with self._world.lock:
             # Made on the first call: tests add fields and value lists to the settings after the server has started.
             self._api = self._api or Api(self._world)
-        return self._api.handle(call)
+        return self._api
 
     def _response(self, reply: Reply, *, compress: bool) -> Response:
         used, most = self._world.salesforce_calls, self._world.settings.daily_limit
         headers = {**reply.headers, "Sforce-Limit-Info": f"api-usage={used}/{most}"}
-        if reply.body is None and reply.status in (204, 304):
+        if reply.body is None and reply.status in (201, 204, 304):
             return Response(status_code=reply.status, headers=headers)
-        response = JSONResponse(reply.body, reply.status, headers, media_type="application/json;charset=UTF-8")
+        response: Response = JSONResponse(
+            reply.body, reply.status, headers, media_type="application/json;charset=UTF-8"
+        )
+        if reply.media_type:
+            response = Response(reply.body, reply.status, headers, media_type=reply.media_type)
         return _compressed(response) if compress and len(response.body) >= LEAST_COMPRESSED else response
 
 
@@ -131,7 +168,9 @@ def _compressed(response: Response) -> Response:
 
 def _call(request: Request, raw: bytes, user: str) -> Call:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    if raw and isinstance(parsed_body(raw, headers.get("content-type", "")), str):
+    content_type = headers.get("content-type", "")
+    plain = content_type.startswith(("text/csv", "multipart/"))
+    if raw and not plain and isinstance(parsed_body(raw, content_type), str):
         raise ApiError("JSON_PARSER_ERROR", "The request body is not valid JSON")
     version = request.path_params["version"]
     return Call(
@@ -140,7 +179,7 @@ def _call(request: Request, raw: bytes, user: str) -> Call:
         base=f"/services/data/v{version}",
         query=dict(request.query_params),
         headers=headers,
-        body=parsed_body(raw, headers.get("content-type", "")),
+        body=parsed_body(raw, content_type),
         user=user,
         client=_client(headers),
         request=request.state.request_seq,

@@ -22,6 +22,7 @@ class Field:
     refers_to: str = ""  # object a reference points to
     values: tuple[str, ...] = ()  # of a picklist
     restricted: bool = False  # other values are refused
+    external: bool = False  # an upsert may find records by it
 
     @property
     def relationship(self) -> str:
@@ -78,7 +79,7 @@ _ACCESS = ("None", "Read", "Edit", "All")
 _ACCOUNT_CUSTOM = (
     _text("CCN__c", 20),
     _text("NPI__c", 20),
-    _text("Definitive_ID__c", 40),
+    _text("Definitive_ID__c", 40, external=True),
     _text("Health_System__c"),
     _text("Owner_Role__c", 80),
     _text("Territory__c", 80),
@@ -277,7 +278,7 @@ def _describe_field(object_name: str, field: Field) -> dict[str, Any]:
         "referenceTo": [field.refers_to] if field.refers_to else [],
         "relationshipName": field.relationship or None,
         "unique": False,
-        "externalId": False,
+        "externalId": field.external,
     }
 
 

@@ -16,6 +16,16 @@ from sandbox.salesforce.schema import Schema
 from sandbox.salesforce.validate import checked, require, resolved
 from sandbox.world import Change, Record, World
 
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "AccountTeamMember": {
+        "AccountAccessLevel": "Read",
+        "OpportunityAccessLevel": "None",
+        "CaseAccessLevel": "None",
+        "ContactAccessLevel": "None",
+    }
+}
+"""What a new record has where nothing is said."""
+
 
 class Writer:
     """Creates, updates and deletes rows of one world on behalf of a call."""
@@ -53,6 +63,16 @@ class Writer:
             raise deleted()
         return record
 
+    def matching(self, object_name: str, key: str, value: Any) -> str | None:
+        """The id of the one live record with a value in an external id field; None when there is none."""
+        if value in (None, ""):
+            raise ApiError("MISSING_ARGUMENT", f"{key} not specified")
+        rows = self._world.table("salesforce", object_name).values()
+        found = [str(row["Id"]) for row in rows if row.get(key) == value and not row["IsDeleted"]]
+        if len(found) > 1:
+            raise ApiError("DUPLICATE_EXTERNAL_ID", f"{key}: {len(found)} records have this value", fields=[key])
+        return found[0] if found else None
+
     def update(self, call: Call, object_name: str, record_id: str, given: Mapping[str, Any]) -> Record:
         """Write the given fields and give the record as it stands afterwards. Nothing is written when it raises."""
         values = resolved(self._schema, object_name, given)
@@ -72,6 +92,9 @@ class Writer:
         if self._schema.field(object_name, "OwnerId"):
             fields.setdefault("OwnerId", call.user)
         require(self._schema, object_name, fields, creating=True)
+        if object_name == "AccountTeamMember" and (member := self._member(fields)):
+            return str(self.update(call, object_name, member, _changeable(fields))["Id"])
+        fields = {**_DEFAULTS.get(object_name, {}), **fields}
         stamp = {"by": call.user, "source": "API", "client": call.client, "request": call.request}
         record_id = self._world.insert("salesforce", object_name, fields, **stamp)  # type: ignore[arg-type]  # all of one call
         self._automation(call, object_name, record_id, [])
@@ -132,22 +155,54 @@ class Writer:
             )
         if object_name == "Account" and settings.trigger_rewrite:
             done += self._set(call, object_name, record_id, settings.trigger_rewrite, source="FLOW")
-        moved = any(change.field == "OwnerId" for change in done)
-        if object_name == "Account" and moved and not settings.keep_account_team:
-            self._drop_team(call, record_id)
+        moves = [change for change in done if change.field == "OwnerId"]
+        if object_name == "Account" and moves:
+            self._follow(call, record_id, moves[0].old, moves[-1].new)
 
     def _rule_applies(self, call: Call, object_name: str) -> bool:
         wanted = call.headers.get("sforce-auto-assign", "TRUE").strip().upper() != "FALSE"
-        return (
-            self._world.settings.assignment_rule and wanted and object_name in self._world.settings.assignment_objects
-        )
+        looked_at = object_name in self._world.settings.assignment_objects and not call.in_bulk
+        return self._world.settings.assignment_rule and wanted and looked_at
 
     def _first_user(self) -> str | None:
         users = self._world.table("salesforce", "User").values()
         able = [u["Id"] for u in users if u.get("IsActive", True) and u["Id"] != self._world.integration_user]
         return min(able, default=None)
 
-    def _drop_team(self, call: Call, account_id: str) -> None:
+    def _follow(self, call: Call, account_id: str, old: str, new: str) -> None:
+        """What an owner change of an account does to its team, its open opportunities and its contacts."""
+        settings = self._world.settings
+        self._drop_team(call, account_id, kept=call.keeps_team or settings.keep_account_team)
+        asked = call.moves_opportunities
+        if settings.cascade_open_opportunities if asked is None else asked:
+            self._hand_over(call, "Opportunity", account_id, old, new)
+        if settings.cascade_contacts:
+            self._hand_over(call, "Contact", account_id, old, new)
+
+    def _drop_team(self, call: Call, account_id: str, *, kept: bool) -> None:
+        """Delete the members; of a team that is kept only those whom the seeded switch drops."""
+        chance = self._world.settings.team_drop_probability if kept else 1.0
         for member in list(self._world.table("salesforce", "AccountTeamMember").values()):
-            if member.get("AccountId") == account_id and not member["IsDeleted"]:
+            if member.get("AccountId") != account_id or member["IsDeleted"]:
+                continue
+            if random.Random(f"team:{self._world.seed}:{member['Id']}").random() < chance:
                 self._set(call, "AccountTeamMember", member["Id"], {"IsDeleted": True}, source="OWNER_CHANGE")
+
+    def _hand_over(self, call: Call, object_name: str, account_id: str, old: str, new: str) -> None:
+        """Give the records of an account that its old owner owns to the new one; closed opportunities stay."""
+        for record in list(self._world.table("salesforce", object_name).values()):
+            mine = record.get("AccountId") == account_id and record.get("OwnerId") == old and not record["IsDeleted"]
+            if mine and not str(record.get("StageName", "")).startswith("Closed"):
+                self._set(call, object_name, record["Id"], {"OwnerId": new}, source="OWNER_CHANGE")
+
+    def _member(self, fields: Mapping[str, Any]) -> str | None:
+        """The id of the live team member for the same account and user: there is never a second one."""
+        for member in self._world.table("salesforce", "AccountTeamMember").values():
+            same = all(member.get(name) == fields.get(name) for name in ("AccountId", "UserId"))
+            if same and not member["IsDeleted"]:
+                return str(member["Id"])
+        return None
+
+
+def _changeable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in ("AccountId", "UserId")}
