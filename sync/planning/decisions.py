@@ -94,15 +94,15 @@ ADOPTED_BY = "policy"
 def resolve(items: Iterable[Row], changes: Iterable[Row], answers: Mapping[str, Answer], *, now: str) -> Resolution:
     """Sort the items by the answers to their fingerprints. Expired answers count as none; nothing is written twice.
 
-    Held, overridden and blocked items are never written, whatever was answered; their CRM value may be kept, except
-    where there is no value to keep.
+    Held, overridden and blocked items are never written, whatever was answered. Of these only an item that is blocked
+    from being emptied may be kept: there a refusal changes something, and once.
     """
     rows = _by_item(changes)
     parts: dict[str, list[Any]] = {name: [] for name in Resolution.__dataclass_fields__}
     for item in sorted(items, key=lambda row: row["sequence"]):
         answer = _standing(answers.get(item["fingerprint"]), now)
         listed = rows[item["item_id"]]
-        if answer is not None and answer.verdict is Verdict.KEEP_CRM and _may_keep(listed):
+        if answer is not None and answer.verdict is Verdict.KEEP_CRM and _may_keep(item):
             parts["kept"].append(item)
             parts["moves"] += [_agreed(row) for row in listed]
             parts["refusals"] += [_refused(row, row["crm"], answer) for row in listed]
@@ -144,8 +144,15 @@ def _standing(answer: Answer | None, now: str) -> Answer | None:
     return None if expired else answer
 
 
-def _may_keep(rows: Iterable[Row]) -> bool:
-    return all(row["crm_kind"] in ("value", "empty") for row in rows)
+def _may_keep(item: Row) -> bool:
+    """An item that was refused already keeps its fingerprint, and so its answer: it must not be kept run after run."""
+    if item["action"] in OPEN:
+        return True
+    return item["action"] == Action.BLOCKED and item["state"] in _EMPTYING
+
+
+_EMPTYING = frozenset({State.CLEAR, *ADOPTING})
+"""States in which only the `clear` policy blocks."""
 
 
 def _writing(item: Row, rows: Iterable[Row], answer: Answer | None) -> Writing:

@@ -106,10 +106,34 @@ def test_rejected_deferred_and_expired_answers_write_nothing(planned: tuple[Rows
     assert records(told.waiting) == ["drift", "other", "update"]
 
 
-def test_a_blocked_item_is_not_written_by_any_answer_but_its_value_may_be_kept(planned: tuple[Rows, Rows]) -> None:
-    for verdict in (Verdict.APPROVE, Verdict.TAKE_OURS, Verdict.EDIT):
-        assert "team" not in records(one.item for one in answered(planned, team=say(verdict)).writings)
-    assert records(answered(planned, team=say(Verdict.KEEP_CRM)).kept) == ["team"]
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_blocked_item_is_neither_written_nor_kept_whatever_is_answered(
+    planned: tuple[Rows, Rows], verdict: Verdict
+) -> None:
+    told = answered(planned, team=say(verdict))
+    assert "team" not in records(one.item for one in told.writings)
+    assert records(told.kept) == []
+
+
+def test_a_value_that_may_not_be_emptied_can_be_kept_for_good(
+    plan_of: Callable[..., Plan], world: Callable[..., World], rows_of: Callable[[Any], Rows]
+) -> None:
+    tables: dict[str, Rows] = {
+        "records": [{"record_id": "1", "health_system": "Trinity"}],
+        "agreed": [{"record_id": "1", "health_system": "Trinity"}],
+    }
+    wishes = [{"record_id": "1", "health_system": None}]
+    plan = plan_of(wishes, world(**tables))
+    (item,) = rows_of(plan.items)
+    answers = {item["fingerprint"]: say(Verdict.KEEP_CRM)}
+    told = resolve([item], rows_of(plan.changes), answers, now=NOW)
+    assert (item["action"], records(told.kept)) == ("blocked", ["1"])
+    refusals = [{"record_id": "1", "field": "health_system", "kept": "Trinity", "by": "mia"}]
+    again = plan_of(wishes, world(**tables, overrides=refusals))
+    (item,) = rows_of(again.items)
+    assert item["fingerprint"] in answers
+    assert item["action"] == "overridden"
+    assert resolve([item], rows_of(again.changes), answers, now=NOW).kept == ()
 
 
 def test_agreed_values_move_beside_the_items(
