@@ -6,16 +6,26 @@ import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 
 import sqlalchemy as sa
 
+from connectors.hubspot.auth import StaticToken
+from connectors.hubspot.session import HubSpotSession, HubSpotSettings, Surroundings
+from connectors.hubspot.target import HubSpotTarget
+from connectors.protocol import Lane, Org, Target
+from connectors.salesforce.auth import ClientCredentials, connect
+from connectors.salesforce.target import SalesforceTarget
 from jobs.apply import apply_plan
+from jobs.applying.model import Connected
+from jobs.applying.native import MapTranslation
+from mappings.load import load
 from store.leases import LeaseLost
 from tests.drills.crm import CrmFile
-from tests.drills.world import FIELD, PERSON, Place, deps
+from tests.drills.world import FIELD, PERSON, Place, deps, wire
 
 LEASE_LOST = 9
 FAULTS = ("reset", "commit_then_reset", "busy", "", "", "")
@@ -106,6 +116,39 @@ def zombie(place: Place, plan_id: str, point: str) -> None:
         apply_plan(deps(place, database, crm, hook=hook, leases=leases), plan_id, person=PERSON)
     except LeaseLost:
         os._exit(LEASE_LOST)
+
+
+def over_http(place: Place, plan_id: str, base_url: str, org_ids: Mapping[str, str], life: int) -> None:
+    """Apply over real HTTP with the real connectors. Dies when somebody kills the process."""
+    database = place.database()
+    try:
+        connections = http_connections(base_url, org_ids)
+        apply_plan(wire(place, database, connections, boot_id=f"boot-{life}"), plan_id, person=PERSON)
+    finally:
+        database.close()
+
+
+def http_connections(base_url: str, org_ids: Mapping[str, str]) -> dict[str, Connected]:
+    """Both CRMs of a sandbox, through the connectors that the product uses."""
+    credentials = ClientCredentials(client_id="sandbox", client_secret="sandbox", login_url=base_url)
+    around = Surroundings(sleep=lambda seconds: None, chance=lambda: 0.0)
+    settings = HubSpotSettings(base_url=base_url, requests_per_10s=0, searches_per_s=0)
+    targets: dict[str, Target] = {
+        "salesforce": SalesforceTarget(connect(credentials)),
+        "hubspot": HubSpotTarget(HubSpotSession(settings, StaticToken("sandbox"), surroundings=around)),
+    }
+    maps = load(None).crms
+    return {
+        name: Connected(
+            id=name,
+            kind=name,
+            target=target,
+            org=partial(Org, org_id=org_ids[name], name=name, api_version="", user_id=""),
+            translation=MapTranslation(maps[name]),
+            chunk_rows={Lane.CONDITIONAL: 10, Lane.BATCH: 10},
+        )
+        for name, target in targets.items()
+    }
 
 
 def killed(process: ForkServerProcess) -> bool:

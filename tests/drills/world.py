@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from store.decisions import Decisions, Person, Verdict
 from store.files import ParquetFiles
 from store.leases import Leases
 from store.plans import PlanHeader, Plans
+from sync.planning.plan import plan_digest
 from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS
 from tests.drills.crm import CrmFile, FileTarget, HistoryTarget, Hook, no_hook
 
@@ -83,22 +84,41 @@ def make(place: Place, *, records: Mapping[str, int] = RECORDS) -> str:
         }
     )
     crm.close()
-    database = place.database()
-    items, changes, events = _rows(records)
+    moves = [
+        Wanted(connection=s, record_id=record_id(s, n), before=values(s, n)[0], after=values(s, n)[1])
+        for s, count in sorted(records.items())
+        for n in range(count)
+    ]
+    return save_plan(place, moves, {system: f"org-{system}" for system in records})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One value that is to change."""
+
+    connection: str
+    record_id: str
+    before: str
+    after: str
+
+
+def save_plan(place: Place, wanted: Sequence[Wanted], org_ids: Mapping[str, str]) -> str:
+    """Save an approved plan that makes these changes; its id."""
+    items, changes, events = _rows(wanted)
     tables = {
         "items": pa.Table.from_pylist(items, arrow_schema(ITEMS)),
         "changes": pa.Table.from_pylist(changes, arrow_schema(CHANGES)),
         "events": pa.Table.from_pylist(events, arrow_schema(OWNERSHIP_EVENTS)),
     }
-    digest = _digest(items, changes)
     header = PlanHeader(
-        digest=digest,
+        digest=plan_digest(ENGINE.table(items, ITEMS), ENGINE.table(changes, CHANGES), ENGINE),
         ruleset_digest="rules",
         as_of="2026-01-01",
         author="maria",
         tool_version="0",
-        org_ids={system: f"org-{system}" for system in records},
+        org_ids=org_ids,
     )
+    database = place.database()
     plan = Plans(database, place.files()).save(header, **tables)
     chosen = [(item["fingerprint"], item["item_id"]) for item in items]
     Decisions(database).decide(chosen, Verdict.APPROVE, person=PERSON, reason="drill", plan_id=plan.id)
@@ -119,66 +139,61 @@ def deps(
     """What an apply run needs, over the CRM file. Another `boot_id` finds the leases of a dead process free."""
     kinds: Mapping[str, Callable[..., FileTarget]] = {"salesforce": FileTarget, "hubspot": HistoryTarget}
     targets = {system: kinds[system](crm, system, hook) for system in FIELD}
+    connections = {
+        system: Connected(
+            id=system, kind=system, target=target, org=target.org, translation=SameWords(), **_sized(rows)
+        )
+        for system, target in targets.items()
+    }
+    return wire(place, database, connections, boot_id=boot_id, **more)
+
+
+def wire(
+    place: Place, database: Database, connections: Mapping[str, Connected], *, boot_id: str = "", **more: Any
+) -> ApplyDeps:
+    """What an apply run needs, over any connections."""
     leases = more.pop("leases", None) or Leases(database, boot_id=boot_id)
-    return ApplyDeps(
-        database=database,
-        files=place.files(),
-        leases=leases,
-        connections={
-            system: Connected(
-                id=system,
-                kind=system,
-                target=target,
-                org=target.org,
-                translation=SameWords(),
-                chunk_rows={Lane.CONDITIONAL: rows, Lane.BATCH: rows},
-            )
-            for system, target in targets.items()
-        },
-        **{
-            "ruleset_digest": "rules",
-            "guards": guard_check(POLICIES, ENGINE),
-            "plan_digest": digest_check(ENGINE),
-            "recipients": RECIPIENTS,
-            "sleep": lambda seconds: None,
-            **more,
-        },
-    )
+    given: dict[str, Any] = {
+        "ruleset_digest": "rules",
+        "guards": guard_check(POLICIES, ENGINE),
+        "plan_digest": digest_check(ENGINE),
+        "recipients": RECIPIENTS,
+        "sleep": lambda seconds: None,
+        **more,
+    }
+    return ApplyDeps(database=database, files=place.files(), leases=leases, connections=connections, **given)
 
 
-def _digest(items: list[dict[str, Any]], changes: list[dict[str, Any]]) -> str:
-    from sync.planning.plan import plan_digest
-
-    return plan_digest(ENGINE.table(items, ITEMS), ENGINE.table(changes, CHANGES), ENGINE)
+def _sized(rows: int) -> dict[str, Any]:
+    return {"chunk_rows": {Lane.CONDITIONAL: rows, Lane.BATCH: rows}}
 
 
-def _rows(records: Mapping[str, int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+def _rows(wanted: Sequence[Wanted]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     items, changes, events = [], [], []
-    for system, count in sorted(records.items()):
-        for number in range(count):
-            about = {
-                "item_id": f"{system[:2]}{number:014d}",
-                "connection": system,
-                "record_id": record_id(system, number),
-                "account_id": f"a{number}",
-                "account_name": f"Hospital {number}",
+    for number, one in enumerate(wanted):
+        system, field = one.connection, FIELD[one.connection]
+        about = {
+            "item_id": f"{system[:2]}{number:014d}",
+            "connection": system,
+            "record_id": one.record_id,
+            "account_id": f"a{number}",
+            "account_name": f"Hospital {number}",
+        }
+        group = {"group": "ownership", "state": "update", "action": "approve"}
+        items.append(
+            {
+                **about,
+                **group,
+                "fingerprint": hashlib.sha256(about["item_id"].encode()).hexdigest(),
+                "fields": field,
+                "lane": LANE[system],
+                "depth": 0,
+                "sequence": number + 1,
             }
-            before, wanted = values(system, number)
-            group = {"group": "ownership", "state": "update", "action": "approve"}
-            items.append(
-                {
-                    **about,
-                    **group,
-                    "fingerprint": hashlib.sha256(about["item_id"].encode()).hexdigest(),
-                    "fields": FIELD[system],
-                    "lane": LANE[system],
-                    "depth": 0,
-                    "sequence": len(items) + 1,
-                }
-            )
-            sides = {"base": before, "crm": before, "desired": wanted}
-            kinds = {"base_kind": "value", "crm_kind": "value", "desired_kind": "value"}
-            changes.append({**about, **group, **sides, **kinds, "field": FIELD[system], "rule_id": "territories:named"})
-            if FIELD[system] == "owner":
-                events.append({**about, "kind": "owner_change", "from_user": before, "to_user": wanted})
+        )
+        sides = {"base": one.before, "crm": one.before, "desired": one.after}
+        kinds = {"base_kind": "value", "crm_kind": "value", "desired_kind": "value"}
+        changes.append({**about, **group, **sides, **kinds, "field": field, "rule_id": "territories:named"})
+        if field == "owner":
+            events.append({**about, "kind": "owner_change", "from_user": one.before, "to_user": one.after})
     return items, changes, events
