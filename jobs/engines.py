@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -95,7 +96,9 @@ class PolarsEngine:
     def map_batches(self, frame: Frame, function: BatchFunction, schema: pa.Schema) -> Frame:
         """Apply a pure, module-level function to batches of rows of any size."""
         table = frame.collect("polars").to_native().to_arrow()
-        batches = [function(batch).cast(schema) for batch in table.to_batches(max_chunksize=BATCH_ROWS)]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:  # Arrow's kernels let go of the interpreter lock
+            made = threads.map(function, table.to_batches(max_chunksize=BATCH_ROWS))
+            batches = [batch.cast(schema) for batch in made]
         return nw.from_native(pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, schema=schema))).lazy())
 
 

@@ -7,7 +7,7 @@ import narwhals as nw
 from mappings.canonical import ACCOUNT, FIRM
 from mappings.policy import SurvivorshipPolicy
 from sync.engine import Engine, Frame
-from sync.frames import conform, first_by, text
+from sync.frames import conform, lowest_by, text
 from sync.identity.parties import live
 from sync.world import FIRMS, RECORDS, TEXT, Schema, World
 
@@ -71,9 +71,9 @@ def _members(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Eng
 
 
 def _linked(frame: Frame, wanted: list[str], source: str, links: Frame) -> Frame:
-    joined = frame.join(links.select("source", "source_id", "account_id"), on=["source", "source_id"], how="inner")
-    mine = joined.filter(nw.col("source") == source)
-    return first_by(mine, ["account_id"], ["source_id"]).select("account_id", *wanted)
+    own_links = links.filter(nw.col("source") == source).select("source_id", "account_id")
+    mine = frame.filter(nw.col("source") == source).join(own_links, on="source_id", how="inner")
+    return lowest_by(mine, ["account_id"], "source_id").select("account_id", *wanted)
 
 
 def _all_sources(policy: SurvivorshipPolicy, present: tuple[str, ...]) -> list[str]:

@@ -17,7 +17,7 @@ from sync.hierarchy.native import SEVERAL, native_parents
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
 from sync.territory.people import native_users
-from sync.territory.routing import route, with_routing_facts
+from sync.territory.routing import route, routing_facts, with_routing_facts
 from sync.world import TEXT, World
 
 
@@ -29,23 +29,35 @@ class Findings:
     accounts: Frame
     hierarchy: Frame
     tiers: Frame
+    facts: Frame  # bounds of the facts, one row per deciding organisation
     ownership: Frame
     events: Frame  # only accounts with an event
     roots: Frame  # account_id of organisations the vendor names as their own parent
     blanks: Frame  # account_id of firms whose system vanished from the feed
 
 
+_ABOUT = (
+    *("account_id", "account_name", "parent_account_id", "parent_name", "depth", "basis", "source_ref", "conflict"),
+    *("member_of", "is_named_root", "is_blank", "owner_email", "owner_role", "owner_rule", "owner_evidence"),
+    *("territory", "state", "routing_queue", "routing_rule", "tier", "tier_status", "tier_evidence", "is_known"),
+    *("event", "old_system", "new_system", "event_as_of", "event_ref"),
+)
+
+
 def propose(world: World, findings: Findings, policies: Policies, engine: Engine) -> Frame:
     """DESIRED of sync/planning/desired.py: one row per live CRM record."""
     about = engine.materialize(_accounts(findings, policies))
     records = engine.materialize(_records(world, findings.links))
-    parents = native_parents(findings.hierarchy, records, policies.hierarchy.max_rounds, engine)
+    climbed = native_parents(findings.hierarchy, records, policies.hierarchy.max_rounds, engine)
+    parents = engine.materialize(climbed)
     table = (
         records.join(about, on="account_id", how="left")
         .join(parents, on=["connection", "parent_account_id"], how="left")
         .join(native_users(world), on=["connection", "owner_email"], how="left")
     )
-    table = engine.materialize(_with_incumbent_parent(table, records))
+    if engine.count(parents.filter(nw.col("parent_records") == SEVERAL).head(1)):
+        table = _with_incumbent_parent(table, records)
+    table = engine.materialize(table)
     values = [*_parent(), *_health_system(), *_ownership(), *_segmentation(), *_rescore()]
     return table.select(
         "connection",
@@ -80,13 +92,18 @@ def _accounts(found: Findings, policies: Policies) -> Frame:
     ).with_columns(nw.len().over("system_account_id").alias("members"))
     parent_names = names.rename({"account_id": "parent_account_id", "account_name": "parent_name"})
     owners = found.ownership.rename({"rule": "owner_rule", "evidence": "owner_evidence"}).drop("unit_account_id")
-    tiers = found.tiers.rename({"evidence": "tier_evidence"}).drop("predicates", "blocking", "provisional")
+    tiers = found.tiers.select(
+        "account_id", "holder_account_id", "tier", "tier_status", "is_known", nw.col("evidence").alias("tier_evidence")
+    )
+    asked = [f"{fact}{end}" for fact in routing_facts(policies.routing) for end in ("__lo", "__hi")]
+    facts = found.facts.select(nw.col("account_id").alias("holder_account_id"), *asked)
     events = found.events.rename({"kind": "event", "as_of": "event_as_of", "source_ref": "event_ref"})
     table = (
         tree.join(names, on="account_id", how="left")
         .join(parent_names, on="parent_account_id", how="left")
         .join(owners, on="account_id", how="left")
         .join(tiers, on="account_id", how="left")
+        .join(facts, on="holder_account_id", how="left")
         .join(events, on="account_id", how="left")
         .join(found.roots.with_columns(flag.alias("is_named_root")), on="account_id", how="left")
         .join(
@@ -95,7 +112,8 @@ def _accounts(found: Findings, policies: Policies) -> Frame:
     )
     in_system = (nw.col("members") > 1) | certain(nw.col("is_named_root"))
     member_of = nw.when(in_system).then(nw.col("system_name"))
-    return route(with_routing_facts(table.with_columns(member_of.alias("member_of"))), policies.routing)
+    routed = route(with_routing_facts(table.with_columns(member_of.alias("member_of"))), policies.routing)
+    return routed.select(*_ABOUT)
 
 
 def _with_incumbent_parent(table: Frame, records: Frame) -> Frame:
@@ -104,7 +122,7 @@ def _with_incumbent_parent(table: Frame, records: Frame) -> Frame:
     joined = table.join(today, on=["connection", "crm_parent"], how="left")
     is_one_of_them = (nw.col("parent_records") == SEVERAL) & (nw.col("today") == nw.col("found_at"))
     kept = nw.when(certain(is_one_of_them)).then(nw.col("crm_parent")).otherwise(nw.col("native_parent"))
-    return joined.with_columns(kept.alias("native_parent")).drop("today", "found_at")
+    return joined.with_columns(kept.alias("native_parent")).drop("today")
 
 
 def _columns(name: str, value: Expr, kind: Expr, rule: Expr, evidence: Expr) -> list[Expr]:

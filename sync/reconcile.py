@@ -76,13 +76,15 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     evidence = Evidence(
         accounts=accounts, holders=deciding, facts=confirmed, regulation=mappings.regulation, as_of=as_of
     )
-    tiers = assign_tiers(deciding, classify(evidence, policies.tiers, engine), policies.tiers, engine)
+    facts = classify(evidence, policies.tiers, engine)
+    tiers = assign_tiers(deciding, facts, policies.tiers, engine)
     book = Book(world=world, links=links, accounts=accounts, hierarchy=tree.hierarchy)
     findings = Findings(
         links=links,
         accounts=accounts,
         hierarchy=tree.hierarchy,
         tiers=tiers,
+        facts=facts,
         ownership=assign_owners(book, policies.territories, policies.reps, engine),
         events=ownership_events(world, links, engine),
         roots=_named_roots(world, links),

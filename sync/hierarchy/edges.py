@@ -87,11 +87,8 @@ def _distinct_pairs(world: World, blanks: Frame) -> Frame:
     """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out."""
     kept = world.previous_firms.join(blanks.select("feed", "firm_id"), on=["feed", "firm_id"], how="semi")
     pairs = stack([_vendor_pairs(world.firms), _vendor_pairs(kept)])
-    return first_by(
-        pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor")),
-        ["feed", "child_vendor", "parent_vendor"],
-        ["ref"],
-    )
+    apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
+    return apart.group_by("feed", "child_vendor", "parent_vendor").agg(nw.col("ref").min())
 
 
 def _vendor_names(world: World) -> Frame:
@@ -101,7 +98,7 @@ def _vendor_names(world: World) -> Frame:
         firms.filter(~nw.col(id_).is_null()).select("feed", nw.col(id_).alias("vendor_id"), nw.col(name).alias("name"))
         for id_, name in (("idn_id", "idn_name"), ("idn_parent_id", "idn_parent_name"))
     ]
-    return first_by(stack(named), ["feed", "vendor_id"], ["name"])
+    return stack(named).group_by("feed", "vendor_id").agg(nw.col("name").min())
 
 
 def _account_ids(pairs: Frame, links: Frame, engine: Engine) -> Frame:
@@ -166,8 +163,7 @@ def _vendor_pairs(firms: Frame) -> Frame:
         nw.col("idn_parent_id").alias("parent_vendor"),
         _ref().alias("ref"),
     )
-    once = first_by(second, ["feed", "child_vendor", "parent_vendor"], ["ref"])
-    return stack([first, once.select("feed", "child_vendor", "parent_vendor", "ref")])
+    return stack([first, second])
 
 
 def _ref() -> nw.Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 
 from sync.engine import Engine, Frame
-from sync.frames import first_by, stack
+from sync.frames import stack
 
 ONE, SEVERAL = "one", "several"
 
@@ -16,14 +16,19 @@ def native_parents(hierarchy: Frame, records: Frame, max_depth: int, engine: Eng
     `records` has connection, record_id, account_id of live records. An ancestor with several records in a CRM stops the
     climb and gives no id: which of the duplicates is meant is not for us to guess. No row = nobody up there.
     """
-    counted = records.with_columns(holders=nw.len().over("connection", "account_id"))
-    single = first_by(counted, ["connection", "account_id"], ["record_id"]).select(
-        "connection",
-        "account_id",
-        nw.when(nw.col("holders") == 1).then(nw.col("record_id")).alias("native_parent"),
-        nw.when(nw.col("holders") == 1).then(nw.lit(ONE)).otherwise(nw.lit(SEVERAL)).alias("parent_records"),
-    )
     parents = hierarchy.filter(~nw.col("parent_account_id").is_null()).select("parent_account_id").unique()
+    counted = records.group_by("connection", "account_id").agg(
+        nw.len().alias("holders"), nw.col("record_id").min().alias("native_parent")
+    )
+    is_single = nw.col("holders") == 1
+    single = engine.materialize(
+        counted.join(parents.rename({"parent_account_id": "account_id"}), on="account_id", how="semi").select(
+            "connection",
+            nw.col("account_id").alias("found_at"),
+            nw.when(is_single).then(nw.col("native_parent")).alias("native_parent"),
+            nw.when(is_single).then(nw.lit(ONE)).otherwise(nw.lit(SEVERAL)).alias("parent_records"),
+        )
+    )
     connections = records.select("connection").unique()
     climbing = engine.materialize(
         parents.join(connections, how="cross").with_columns(nw.col("parent_account_id").alias("found_at"))
@@ -35,7 +40,7 @@ def native_parents(hierarchy: Frame, records: Frame, max_depth: int, engine: Eng
     )
     found = []
     for _ in range(max_depth):
-        here = climbing.join(single.rename({"account_id": "found_at"}), on=["connection", "found_at"], how="inner")
+        here = climbing.join(single, on=["connection", "found_at"], how="inner")
         found.append(engine.materialize(here))
         missing = climbing.join(here.select("connection", "found_at"), on=["connection", "found_at"], how="anti")
         climbing = engine.materialize(

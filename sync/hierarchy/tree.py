@@ -16,7 +16,7 @@ import narwhals as nw
 
 from mappings.policy import HierarchyPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, first_by, null, one_of, stack
+from sync.frames import cases, certain, conform, lowest_by, null, one_of, stack, text
 from sync.hierarchy.cycles import Cycle, find_cycles
 from sync.hierarchy.decide import decide_between, decide_single
 from sync.world import INT, TEXT, Schema
@@ -85,7 +85,8 @@ def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str)
         trust=cases(ranks, len(policy.source_priority)).cast(nw.Int64()),
         edge_id=nw.concat_str(parts, separator="|"),
     )
-    once = first_by(described, ["child", "parent", "kind"], ["trust", "edge_id"])
+    ranked = described.with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), nw.col("edge_id")))
+    once = lowest_by(ranked, ["child", "parent", "kind"], "order").drop("order")
     return once.with_columns(rivals=nw.len().over("child"))
 
 

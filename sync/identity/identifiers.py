@@ -7,6 +7,7 @@ agency or nursing unit on the hospital itself; such a number names another organ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -57,7 +58,13 @@ _CLASSES = pa.array([name for _, name in _BLOCKS], pa.string())
 # A letter in third place: a unit inside a hospital, which keeps the hospital's own last digits.
 _UNIT_LETTERS = {"S": "psych_unit", "M": "psych_unit", "T": "rehab_unit", "R": "rehab_unit", "V": "addiction"}
 _SWING_BED_LETTERS = "UWYZ"
-_MEDICAID_LETTERS = "ABCDEFGHJKL"
+_MEDICAID_LETTERS = {
+    **dict.fromkeys("ABCDEF", "snf"),  # nursing facilities that Medicaid alone pays
+    **dict.fromkeys("GH", "disability"),
+    "J": "psych",
+    "K": "home_health",
+    "L": "psych_residential",
+}
 
 HOSPITAL = "hospital"
 GROUPS: dict[str, str] = {
@@ -114,7 +121,14 @@ _KIND_WORDS: tuple[tuple[str, str], ...] = (
     ("physician", "physicians"),
     ("surgery", "asc"),
 )
-_TELLING = "|".join(word for word, group in _KIND_WORDS if group not in (HOSPITAL, "system"))
+_TELLING = "home|hospice|dialysis|kidney|renal|nurs|snf|snu"  # without one of these no name gives its kind away
+_TELLING_NAME = re.compile(
+    r"(?P<home_health>\bhome ?(?:health|care|nursing)|\bat home nursing|\bnursing services\b|\bvisiting nurse)"
+    r"|(?P<hospice>\bhospice\b)"
+    r"|(?P<dialysis>\bdialysis\b|\bkidney (?:care|center)\b|\brenal (?:care|center)\b)"
+    r"|(?P<snf>\bskilled nursing\b|\bnursing (?:home|facility|center|centre|care center|and rehab|& rehab)"
+    r"|\bd/?p[ /-]*snf\b|\bsnf\b|\bsnu\b)"
+)
 _SPECIALTY_WORDS: tuple[tuple[str, str], ...] = (
     ("rehabilitation", "rehab"),
     ("psychiatric", "psych"),
@@ -172,9 +186,7 @@ def _lettered(ccn: str) -> str:
         return _UNIT_LETTERS[text[2]]
     if text[2] in _SWING_BED_LETTERS:
         return "snf"
-    if text[2] in _MEDICAID_LETTERS:
-        return "medicaid"
-    return "opo" if text[2] == "P" else "malformed"
+    return "opo" if text[2] == "P" else _MEDICAID_LETTERS.get(text[2], "malformed")
 
 
 def group_of_class(provider_class: str | None) -> str | None:
@@ -199,9 +211,13 @@ def groups_of_names(names: pa.Array) -> pa.Array:
     if not pc.any(telling).as_py():
         return pa.nulls(len(names), pa.string())
     asked = pc.if_else(telling, lowered, pa.scalar(None, pa.string()))
-    groups = groups_of(asked, group_of_kind)
-    silent = pc.fill_null(pc.is_in(groups, pa.array([HOSPITAL, "system"])), fill_value=False)
-    return pc.if_else(silent, pa.scalar(None, pa.string()), groups)
+    return groups_of(asked, group_of_name)
+
+
+def group_of_name(name: str | None) -> str | None:
+    """The kind of organisation a name gives away beyond doubt; hospitals' names do not tell them from their units."""
+    found = _TELLING_NAME.search(name.casefold()) if name else None
+    return found.lastgroup if found else None
 
 
 def specialty_of_class(provider_class: str | None) -> str | None:

@@ -15,9 +15,9 @@ from rapidfuzz import fuzz
 
 from mappings.policy import IdentityPolicy
 from sync.engine import Engine, Frame
-from sync.frames import first_by, row_number, stack, text
+from sync.frames import lowest_by, stack, text
 from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
-from sync.world import INT, LINKS, World
+from sync.world import INT, LINKS, TEXT, World
 
 SIMILAR_NAME = 80
 """Lowest token-set ratio (0 to 100) at which two names corroborate an equal key."""
@@ -31,7 +31,7 @@ _COMPARED = (
 )
 _PAIR = ("source", "source_id", "cluster", "key", "value", "priority")
 _NAMES = ("name_key", "former_key", "name_key__other", "former_key__other")
-_SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "kind_group")
+_SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "ccn", "kind_group")
 _TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike")
 _COMPARED_NAMES = pa.schema(
     [
@@ -41,6 +41,7 @@ _COMPARED_NAMES = pa.schema(
         ("similarity", pa.int64()),
     ]
 )
+_TIES = (nw.col("cluster"), nw.lit("|"), nw.col("source_id"))
 _MADE = pa.schema([("cluster", pa.string()), ("made_id", pa.string())])
 _RANKS = (FEED_RANK, SALESFORCE_RANK, HUBSPOT_RANK, OTHER_RANK)
 _FEEDS_LAST = 99  # an account is called after its first CRM record, and after a firm only where it has none
@@ -192,7 +193,8 @@ def _is_enough() -> nw.Expr:
     near = nw.col("same_street_key") | nw.col("same_phone") | (nw.col("similarity") >= SAME_NAME)
     sure = nw.col("same_phone") | nw.col("same_npi")
     weak = nw.col("unlike") | (nw.col("doubtful") & ~nw.col("same_kind_group"))
-    agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain")
+    both_numbers = nw.col("same_npi") & nw.col("same_ccn")
+    agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain") | both_numbers
     is_name, is_domain = nw.col("key") == "name_zip", nw.col("key") == "domain"
     by_domain = is_domain & similar & here & near & ~nw.col("unlike")
     return (is_name & (sure | ~weak)) | by_domain | (~is_name & ~is_domain & agrees)
@@ -205,6 +207,7 @@ def _support() -> nw.Expr:
         (nw.col("same_street_key"), "street"),
         (nw.col("same_phone"), "phone"),
         (nw.col("same_domain"), "domain"),
+        (nw.col("same_npi") & nw.col("same_ccn"), "second number"),
     ]
     pieces = [nw.when(condition).then(nw.lit(f",{word}")) for condition, word in words]
     return text(*pieces).str.slice(1)
@@ -215,16 +218,19 @@ def _one_to_one(pairs: Frame, engine: Engine) -> Frame:
     best = pairs.group_by("source", "source_id", "cluster", "key", "value").agg(
         nw.col("priority").min(), nw.col("agrees").max(), nw.col("similarity").max()
     )
-    order = ["priority", "distance", "cluster", "source_id"]
-    rest = engine.materialize(best.with_columns((100 - nw.col("similarity")).alias("distance")))
+    ranked = best.with_columns(order=text(_digits(nw.col("priority")), _digits(100 - nw.col("similarity")), *_TIES))
+    rest = engine.materialize(ranked)
     rounds = []
     for _ in range(_ROUNDS):
-        mine = row_number(rest, "mine", order, per=("source", "source_id"))
-        both = row_number(mine, "theirs", order, per=("source", "cluster"))
-        chosen = engine.materialize(both.filter(nw.col("mine") == 1, nw.col("theirs") == 1))
+        mine = lowest_by(rest, ["source", "source_id"], "order")
+        theirs = lowest_by(rest, ["source", "cluster"], "order")
+        pair = ["source", "source_id", "cluster"]
+        chosen = engine.materialize(mine.join(theirs.select(*pair), on=pair, how="semi"))
         rounds.append(chosen.select(*_PAIR, "agrees"))
         rest = rest.join(chosen.select("source", "source_id"), on=["source", "source_id"], how="anti")
-        rest = rest.join(chosen.select("source", "cluster"), on=["source", "cluster"], how="anti")
+        rest = engine.materialize(rest.join(chosen.select("source", "cluster"), on=["source", "cluster"], how="anti"))
+        if not engine.count(rest.head(1)):
+            break
     evidence = text('{"key":"', nw.col("key"), '","value":"', nw.col("value"), '","agrees":"', nw.col("agrees"), '"}')
     return stack(rounds).select(
         "source",
@@ -235,13 +241,19 @@ def _one_to_one(pairs: Frame, engine: Engine) -> Frame:
     )
 
 
+def _digits(number: nw.Expr) -> nw.Expr:
+    """Three digits, so that text sorts as the number does; 0 to 100."""
+    return (number + 1000).cast(TEXT)
+
+
 def _name_accounts(clusters: Frame, engine: Engine) -> Frame:
     """LINKS with the account of each cluster: the crosswalk's where a member has one, else made of its first member."""
-    order = ["account_rank", "source", "source_id"]
     own_rank = nw.when(nw.col("rank") == FEED_RANK).then(nw.lit(_FEEDS_LAST)).otherwise(nw.col("rank"))
-    ranked = clusters.with_columns(own_rank.cast(nw.Int64()).alias("account_rank"))
-    known = first_by(ranked.filter(~nw.col("known_account").is_null()), ["cluster"], order)
-    firsts = first_by(ranked, ["cluster"], order).select("source", "source_id", "cluster")
+    ranked = clusters.with_columns(
+        order=text(own_rank.cast(INT).cast(TEXT), "|", nw.col("source"), "|", nw.col("source_id"))
+    )
+    known = lowest_by(ranked.filter(~nw.col("known_account").is_null()), ["cluster"], "order")
+    firsts = lowest_by(ranked, ["cluster"], "order").select("source", "source_id", "cluster")
     made = engine.map_batches(firsts, make_account_ids, _MADE)
     return (
         ranked.join(known.select("cluster", nw.col("known_account").alias("kept_id")), on="cluster", how="left")

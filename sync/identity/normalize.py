@@ -90,6 +90,16 @@ _STREET_WORDS = {
     "saint": "st",
     "suite": "ste",
     "building": "bldg",
+    "first": "1st",
+    "second": "2nd",
+    "third": "3rd",
+    "fourth": "4th",
+    "fifth": "5th",
+    "sixth": "6th",
+    "seventh": "7th",
+    "eighth": "8th",
+    "ninth": "9th",
+    "tenth": "10th",
 }
 _FORMER = r"(?i)\(\s*(?:fka|f/k/a|formerly)[^)]*\)?"
 _APOSTROPHES = "['’‘`´.]"

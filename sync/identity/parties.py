@@ -28,14 +28,14 @@ _RAW = (
 )
 _TEXTS = (
     *("source", "source_id", "name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain"),
-    *("definitive_id", "npi", "ccn", "name_zip", "kind_group", "specialty"),
+    *("definitive_id", "npi", "ccn", "name_zip", "kind_group", "kind_from", "specialty"),
 )
 PARTY = pa.schema([*((name, pa.string()) for name in _TEXTS), ("rank", pa.int64()), ("wrong_class", pa.bool_())])
 """One row per live CRM record and per firm.
 
 `definitive_id`, `npi`, `ccn`, `domain` and `name_zip` hold the key where it may be used, else null; `rank` orders the
-sources; `kind_group` is the kind of organisation and `specialty` what a hospital does, where known; `wrong_class`
-marks a CCN of another kind.
+sources; `kind_group` is the kind of organisation, `kind_from` what says so (type, number or name) and `specialty` what
+a hospital does, where known; `wrong_class` marks a CCN of another kind.
 """
 
 
@@ -54,6 +54,7 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
     classes = ccn_classes(text["ccn"])
     by_class = groups_of(classes, group_of_class)
     wrong = _wrong_class(text["ccn"], by_class, pc.coalesce(by_kind, by_name))
+    by_number = pc.if_else(wrong, pa.scalar(None, pa.string()), by_class)
     columns = {
         **{name: text[name] for name in ("source", "source_id", "state", "zip5", "phone", "domain")},
         "name_key": names,
@@ -64,11 +65,8 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
         "npi": valid_npi(text["npi"]),
         "ccn": pc.if_else(wrong, pa.scalar(None, pa.string()), text["ccn"]),
         "name_zip": _name_and_place(names, zips, cities, text["state"]),
-        "kind_group": pc.coalesce(
-            by_kind,
-            pc.if_else(wrong, pa.scalar(None, pa.string()), by_class),
-            by_name,
-        ),
+        "kind_group": pc.coalesce(by_kind, by_number, by_name),
+        "kind_from": _first_known(type=by_kind, number=by_number, name=by_name),
         # The number is more exact than the type: rehabilitation units are often typed as their hospital.
         "specialty": pc.coalesce(
             pc.if_else(wrong, pa.scalar(None, pa.string()), groups_of(classes, specialty_of_class)),
@@ -114,6 +112,12 @@ def _records(records: Frame) -> Frame:
 def live(records: Frame) -> Frame:
     """Records that still exist: neither deleted nor merged away."""
     return records.filter(~nw.col("is_deleted").fill_null(value=False), nw.col("merged_into").is_null())
+
+
+def _first_known(**known: pa.Array) -> pa.Array:
+    """Name of the first argument that is not null, row by row; null where all are."""
+    nothing = pa.scalar(None, pa.string())
+    return pc.coalesce(*(pc.if_else(pc.is_valid(values), name, nothing) for name, values in known.items()))
 
 
 def _wrong_class(ccns: pa.Array, by_class: pa.Array, by_kind: pa.Array) -> pa.Array:

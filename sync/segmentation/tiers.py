@@ -14,7 +14,6 @@ from mappings.facts import TIER_FACTS
 from mappings.policy import TierPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, null, text
-from sync.segmentation.classify import FACT_BOUNDS
 from sync.segmentation.predicates import (
     Rule,
     column,
@@ -39,9 +38,8 @@ TIERS: Schema = {
     "predicates": TEXT,  # "is_idn=T, target_strong=U, ..."
     "evidence": TEXT,  # JSON: the facts, each with bounds and source
     "is_known": BOOL,  # anything at all is known of the deciding organisation
-    **FACT_BOUNDS,
 }
-"""One row per account; the facts are those of its deciding organisation."""
+"""One row per account."""
 
 _NO_KNOWLEDGE = ("non_con_bp", "hospitals", "beds")  # a state, or a count of nothing: true of any account
 
@@ -54,7 +52,7 @@ def assign_tiers(holders: Frame, facts: Frame, policy: TierPolicy, engine: Engin
     for rule in rules:
         table = table.with_columns(column(rule.expr).alias(f"p__{rule.name}"))
     table = engine.materialize(table.with_columns(*(column(expr).alias(f"t__{id_}") for id_, expr in tiers)))
-    judged = table.select("account_id", *_verdict(tiers, policy.untiered, rules), *FACT_BOUNDS)
+    judged = table.select("account_id", *_verdict(tiers, policy.untiered, rules))
     of_holders = engine.materialize(judged.rename({"account_id": "holder_account_id"}))
     inherited = holders.select("account_id", "holder_account_id").join(of_holders, on="holder_account_id", how="left")
     return engine.materialize(conform(inherited, TIERS))

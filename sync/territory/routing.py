@@ -8,7 +8,10 @@ from mappings.expressions import parse
 from mappings.policy import RoutingPolicy
 from sync.engine import Frame
 from sync.frames import cases
-from sync.segmentation.predicates import column, is_true
+from sync.segmentation.predicates import column, facts_of, is_true
+
+_OF_ACCOUNT = {"account_tier": "tier", "tier_status": "tier_status", "state": "state", "owner_role": "owner_role"}
+"""Facts that only routing knows, and the column each is read from."""
 
 
 def route(table: Frame, policy: RoutingPolicy) -> Frame:
@@ -19,8 +22,13 @@ def route(table: Frame, policy: RoutingPolicy) -> Frame:
     return table.with_columns(routing_queue=queue, routing_rule=name)
 
 
+def routing_facts(policy: RoutingPolicy) -> tuple[str, ...]:
+    """Facts of the deciding organisation that the rules ask for, sorted."""
+    asked = {fact for rule in policy.rules for fact in facts_of(parse(rule.when), {})}
+    return tuple(sorted(asked - set(_OF_ACCOUNT)))
+
+
 def with_routing_facts(table: Frame) -> Frame:
     """Adds the bounds of the facts that only routing knows, from columns tier, tier_status, state and owner_role."""
-    sources = {"account_tier": "tier", "tier_status": "tier_status", "state": "state", "owner_role": "owner_role"}
-    ends = [nw.col(name).alias(f"{fact}{end}") for fact, name in sources.items() for end in ("__lo", "__hi")]
+    ends = [nw.col(name).alias(f"{fact}{end}") for fact, name in _OF_ACCOUNT.items() for end in ("__lo", "__hi")]
     return table.with_columns(*ends)

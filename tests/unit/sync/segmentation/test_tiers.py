@@ -48,7 +48,7 @@ def strong(firm_id: str = "900", **changed: str | None) -> list[Row]:
 def tiers(
     firms: list[Row], facts: list[Row] | None = None, as_of: str = "2026-01-15", policy: TierPolicy = POLICY
 ) -> dict[str, Row]:
-    """Rows of TIERS by the firm's vendor id."""
+    """Rows of TIERS, with the facts of the deciding organisation, by the firm's vendor id."""
     engine = PolarsEngine()
     made = world(firms=firms, facts=facts or [])
     links = link(made, MAPPINGS.policies.identity, engine)
@@ -59,9 +59,11 @@ def tiers(
     confirmed = confirmed_facts(made, links, as_of)
     who = holders(tree.hierarchy, confirmed)
     evidence = Evidence(accounts=accounts, holders=who, facts=confirmed, regulation=REGULATION, as_of=as_of)
-    rows = engine.rows(assign_tiers(who, classify(evidence, policy, engine), policy, engine))
+    facts_of = classify(evidence, policy, engine)
+    bounds = {row["account_id"]: row for row in engine.rows(facts_of)}
+    rows = engine.rows(assign_tiers(who, facts_of, policy, engine))
     firm_of = {r["account_id"]: r["source_id"] for r in engine.rows(links)}
-    return {firm_of[row["account_id"]]: row for row in rows}
+    return {firm_of[row["account_id"]]: {**bounds[row["holder_account_id"]], **row} for row in rows}
 
 
 def one(hospital: Row, **changes: Any) -> tuple[Any, Any]:

@@ -1,0 +1,106 @@
+"""`python -m bench`: the core beside two peers, interleaved in one process, as ratios.
+
+Every run is checked first: the three give the same changes. A ratio holds on any machine, seconds only on this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+
+import polars as pl
+
+from bench import polars_script, row_objects
+from bench.reconcile import Measured, Peak, measure
+from bench.worlds import AS_OF, settled, tables, world_of
+from jobs.engines import PolarsEngine
+from mappings.load import load
+from mappings.policy import Mappings
+
+COLUMNS = ["connection", "record_id", "field", "crm", "desired"]
+POLARS_GOAL, ROWS_GOAL, MEMORY_GOAL_MIB = 1.5, 8.0, 4096
+
+
+def main() -> int:
+    """Run the comparison; 0 even where a goal is missed, since a shared machine decides that as much as the code."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--accounts", type=int, default=100_000, help="accounts of the compared runs")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts")
+    parser.add_argument("--million", action="store_true", help="also one run of the core at 1,000,000 accounts")
+    options = parser.parse_args()
+    mappings = load()
+    _compare(options.accounts, options.rounds, mappings)
+    if options.million:
+        _one_run(1_000_000, mappings)
+    return 0
+
+
+def _compare(accounts: int, rounds: int, mappings: Mappings) -> None:
+    engine = PolarsEngine()
+    made = settled(tables(accounts), mappings, engine)
+    print(f"{accounts:,} accounts, {made['records'].height:,} CRM records, 2 % of the firms moved", flush=True)
+    runs: list[Measured] = []
+    script, rows = [], 0.0
+    for number in range(rounds):
+        measured, decided = measure(world_of(made), mappings, AS_OF, engine)
+        runs.append(measured)
+        started = time.perf_counter()
+        by_script = polars_script.run(made)
+        script.append(time.perf_counter() - started)
+        if number == 0:
+            changes: pl.DataFrame = decided.plan.changes.to_native().collect()
+            _check(changes.select(COLUMNS), by_script.select(COLUMNS), "Polars script")
+            rows = _time_rows(made, changes.select(COLUMNS))
+        gc.collect()
+    _print_stages(runs[-1])
+    core = statistics.median(run.seconds for run in runs)
+    peer = statistics.median(script)
+    print(f"core {core:.2f} s, Polars script {peer:.2f} s, row objects {rows:.2f} s (medians of {rounds}; rows once)")
+    print(f"core / Polars script = {core / peer:.2f}   (goal: at most {POLARS_GOAL})")
+    print(f"row objects / core   = {rows / core:.2f}   (goal: at least {ROWS_GOAL:g})", flush=True)
+
+
+def _time_rows(made: Mapping[str, pl.DataFrame], expected: pl.DataFrame) -> float:
+    started = time.perf_counter()
+    changes = row_objects.run(made)
+    seconds = time.perf_counter() - started
+    found = pl.DataFrame(list(changes), schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
+    _check(expected, found, "row objects")
+    return seconds
+
+
+def _one_run(accounts: int, mappings: Mappings) -> None:
+    """One run of the core alone; the world is made in the same process, so its tables count in the memory."""
+    engine = PolarsEngine()
+    made = settled(tables(accounts), mappings, engine)
+    gc.collect()
+    with Peak() as idle:
+        time.sleep(0.1)
+    measured, decided = measure(world_of(made), mappings, AS_OF, engine)
+    print(f"\n{accounts:,} accounts, {made['records'].height:,} CRM records: {measured.seconds:.1f} s")
+    print(f"peak memory {measured.peak_mib:,.0f} MiB, of which {idle.highest:,.0f} MiB before it began", end=" ")
+    print(f"(goal: under {MEMORY_GOAL_MIB:,} MiB); {decided.plan.counts.get('items', 0):,} items")
+    _print_stages(measured)
+
+
+def _print_stages(measured: Measured) -> None:
+    print(f"{'stage':<14}{'seconds':>9}{'peak MiB':>10}")
+    for stage, (seconds, peak) in measured.stages.items():
+        print(f"{stage:<14}{seconds:>9.2f}{peak:>10,.0f}")
+
+
+def _check(expected: pl.DataFrame, found: pl.DataFrame, peer: str) -> None:
+    """Raise if a peer does not decide what the core decides: a ratio between different jobs means nothing."""
+    missing = expected.join(found, on=COLUMNS, how="anti", nulls_equal=True)
+    extra = found.join(expected, on=COLUMNS, how="anti", nulls_equal=True)
+    if missing.height or extra.height:
+        print(missing.head(5), extra.head(5), sep="\n")
+        raise SystemExit(f"bench: the {peer} misses {missing.height} changes of the core and adds {extra.height}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
