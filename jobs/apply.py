@@ -42,7 +42,7 @@ from jobs.applying.selection import Selection, select
 from jobs.applying.session import ApplyRun
 from store.database import StoreError
 from store.decisions import Acceptance, Decisions, Person
-from store.leases import Lease, LeaseLost
+from store.leases import Lease, LeaseHeld, LeaseLost
 from store.plans import OPEN, Plans, PlanStatus, StoredPlan, transition
 from store.runs import Runs, RunStatus
 from sync.applying.outcomes import Standing, stand
@@ -91,26 +91,30 @@ def apply_plan(
 def recover(deps: ApplyDeps, *, person: Person, but: str = "") -> tuple[str, ...]:
     """Settle what died runs left: read every row in doubt, close their plans. Writes to no CRM. Plan ids settled.
 
-    A plan of another organisation than the credentials lead to is left as it is. Raises LeaseHeld where a run is alive.
+    Left as they are: a plan of another organisation than the credentials lead to, a tampered one, a run that is alive.
     """
     settled = []
     for plan_id, doubtful in sorted(unfinished(deps.database).items()):
         if plan_id == but:
             continue
-        plan = load_plan(deps, plan_id)
-        connections = sorted(doubtful | set(_connections(plan)))
         try:
-            require_same_orgs(deps, plan, connections)
-        except PlanRefused as exc:
-            log.warning("recovery_left", plan_id=plan_id, reason=exc.reason)
+            _recover_plan(deps, plan_id, doubtful, person)
+        except (PlanRefused, LeaseHeld) as exc:
+            log.warning("recovery_left", plan_id=plan_id, reason=str(exc))
             continue
-        with _leases(deps, connections, op=f"recover {plan_id}", who=person.name) as leases:
-            run = _start(deps, plan, leases, person)
-            run.halted = "its run died; what was in doubt was read and settled"
-            resolve_doubts(run)
-            close(run, _selection(run, baseline_only=True), is_recovery=True)
         settled.append(plan_id)
     return tuple(settled)
+
+
+def _recover_plan(deps: ApplyDeps, plan_id: str, doubtful: Collection[str], person: Person) -> None:
+    plan = load_plan(deps, plan_id)
+    connections = sorted({*doubtful, *_connections(plan)})
+    require_same_orgs(deps, plan, connections)
+    with _leases(deps, connections, op=f"recover {plan_id}", who=person.name) as leases:
+        run = _start(deps, plan, leases, person)
+        run.halted = "its run died; what was in doubt was read and settled"
+        resolve_doubts(run)
+        close(run, _selection(run, baseline_only=True), is_recovery=True)
 
 
 def _start(deps: ApplyDeps, plan: StoredPlan, leases: dict[str, Lease], person: Person) -> ApplyRun:
@@ -145,7 +149,7 @@ def _apply_leased(
         try:
             if not only_approved:
                 require_decided(plan, selection)
-            require_within_limits(deps, plan, selection.work, accept)
+            require_within_limits(run, selection.work, accept)
             if strict:
                 _require_unmoved(run, selection)
         except (PlanRefused, GuardStopped):

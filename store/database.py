@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 BUSY_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 10
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_142_003  # any fixed number; held for the one transaction that migrates
 
@@ -160,7 +161,7 @@ class Database:
 
     def _open(self, *, create: bool) -> sa.Engine:
         if not self.is_sqlite:
-            return sa.create_engine(self._url, pool_pre_ping=True)
+            return sa.create_engine(self._url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
         path = self._url.database or ""
         mode = "rwc" if create else "rw"
 

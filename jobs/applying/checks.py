@@ -7,7 +7,9 @@ from typing import Any
 
 from jobs.applying.model import ApplyDeps, GuardCheck, GuardStopped, PlanRefused, Work
 from jobs.applying.selection import Selection
+from jobs.applying.session import ApplyRun
 from mappings.policy import Policies
+from store import audit
 from store.decisions import Acceptance, Decisions
 from store.plans import OPEN, Plans, PlanStatus, PlanTampered, StoredPlan, transition
 from sync.engine import Engine
@@ -76,10 +78,9 @@ def require_decided(plan: StoredPlan, selection: Selection) -> None:
         )
 
 
-def require_within_limits(
-    deps: ApplyDeps, plan: StoredPlan, work: Sequence[Work], accept: Sequence[Acceptance]
-) -> None:
+def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[Acceptance]) -> None:
     """Measure the guards on the approved work; raise GuardStopped and pause the plan when one is passed."""
+    deps, plan = run.deps, run.plan
     register = Decisions(deps.database)
     if accept:
         register.accept_guards(plan.header.digest, accept, plan_id=plan.id)
@@ -88,8 +89,11 @@ def require_within_limits(
     breached = guards.breaches(results)
     if not breached:
         return
+    body = {"guards": [guards.guard_id(result) for result in breached]}
+    entry = audit.Entry(kind="guard_stopped", actor=run.actor, run_id=run.run_id, plan_id=plan.id, body=body)
     with deps.database.state() as conn:
         transition(conn, plan.id, [*OPEN, PlanStatus.APPLYING], PlanStatus.PAUSED_BY_GUARD)
+        audit.append(conn, [entry], at=deps.database.now())
     raise GuardStopped(plan.id, breached)
 
 

@@ -24,6 +24,7 @@ MAX_STALE_RETRIES = 3
 Now = tuple[dict[str, str | None], str] | None
 """Canonical values and version of a record; None = gone."""
 Unsent = tuple[Work, ItemState, str]
+_NOT_WRITTEN = (Verdict.RETRIABLE, Verdict.REJECTED, Verdict.STALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,15 @@ class Sent:
 
     work: Work
     row: JournalRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What one call of the target brought."""
+
+    rows: Mapping[str, JournalRow]  # by row id, with the CRM's words
+    results: Mapping[str, WriteResult]  # by row id
+    now: Mapping[str, Now]  # by item id, read back where the verdict alone does not say
 
 
 def run_chunk(run: ApplyRun, connection: str, lane: Lane, works: Sequence[Work]) -> list[Work]:
@@ -61,7 +71,7 @@ def _without_late_ones(
     reached = {idempotency_key(run.plan.id, work.item_id): work for work, state, _ in unsent if state in DONE}
     with run.deps.database.read() as conn:
         earlier = journal.find(conn, list(reached)) if reached else {}
-    late = [reached[row_id] for row_id in earlier]
+    late = [reached[row_id] for row_id, row in earlier.items() if row.response.get("verdict") not in _NOT_WRITTEN]
     if late:
         intents = [_intent(run, work, now[work.record_id], lane).row for work in late]
         kept = [replace(row, pre_image=earlier[row.id].pre_image) for row in intents]
@@ -87,7 +97,8 @@ def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> li
         answered = _answered(sending, results)
         run.commit_answers(connection, [row for row in answered.values() if row.state is JournalState.SENT])
         now = _read_back(run, connection, lane, sending, results)
-        settled, again, retry = _settle(run, connection, sending, answered, results, now)
+        settled, again, retry = _settle(run, sending, Answers(rows=answered, results=results, now=now))
+        settled = foreign_edits(run, connection, settled)
         is_last = attempt == MAX_STALE_RETRIES
         if is_last:
             settled += [_gave_up(sent) for sent in again]
@@ -156,22 +167,15 @@ def _read_back(
     return found
 
 
-def _settle(
-    run: ApplyRun,
-    connection: str,
-    sending: Sequence[Sent],
-    answered: Mapping[str, JournalRow],
-    results: Mapping[str, WriteResult],
-    now: Mapping[str, Now],
-) -> tuple[list[Settled], list[Sent], list[Work]]:
+def _settle(run: ApplyRun, sending: Sequence[Sent], answers: Answers) -> tuple[list[Settled], list[Sent], list[Work]]:
     """Fates of the rows; rows to send again with the new version; work to try again later."""
     settled: list[Settled] = []
     again: list[Sent] = []
     later: list[Work] = []
     for sent in sending:
-        result, row = results[sent.row.id], answered[sent.row.id]
+        result, row = answers.results[sent.row.id], answers.rows[sent.row.id]
         one = Sent(work=sent.work, row=row)
-        current = now.get(sent.work.item_id)
+        current = answers.now.get(sent.work.item_id)
         if result.verdict is Verdict.OK:
             settled.append(_of_written(one, current))
         elif result.verdict is Verdict.REJECTED:
@@ -186,7 +190,7 @@ def _settle(
             settled.append(fate)
             if fate.state is ItemState.FAILED:
                 later.append(sent.work)
-    return foreign_edits(run, connection, settled), again, later
+    return settled, again, later
 
 
 def resolve(run: ApplyRun, sent: Sent, current: Now, *, is_refused: bool) -> Settled:

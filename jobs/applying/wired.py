@@ -8,6 +8,8 @@ from jobs.applying.checks import digest_check, guard_check
 from jobs.applying.model import ApplyDeps, Connected
 from jobs.applying.native import MapTranslation
 from jobs.wiring import Connection, Wired
+from mappings.canonical import MANAGED
+from mappings.policy import ConflictPolicy
 
 
 def apply_deps(
@@ -27,6 +29,7 @@ def apply_deps(
         guards=guard_check(policies, wired.engine),
         plan_digest=digest_check(wired.engine),
         recipients=policies.alerts.recipients,
+        watched_fields=_watched(policies.conflicts),
         block_owner_change_with_team=policies.conflicts.block_owner_change_with_team,
         stop=stop,
         progress=progress,
@@ -37,3 +40,9 @@ def _connected(one: Connection) -> Connected:
     return Connected(
         id=one.id, kind=one.kind, target=one.target, org=one.source.org, translation=MapTranslation(one.map)
     )
+
+
+def _watched(conflicts: ConflictPolicy) -> frozenset[str]:
+    """Fields in which a person's value may stand against ours: an edit written over there must show."""
+    wins = {name for name, one in conflicts.fields.items() if (one.on_drift, one.on_conflict) == ("enforce", "ours")}
+    return frozenset(MANAGED) - wins

@@ -22,7 +22,7 @@ from store.plans import Plans, PlanStatus
 from store.runs import Runs, RunStatus
 from tests.drills.conftest import Places
 from tests.drills.crm import CrmFile
-from tests.drills.world import PERSON, Place, deps, make, record_id, values
+from tests.drills.world import PERSON, Place, Wanted, deps, make, record_id, save_plan, values
 
 SF = "salesforce"
 
@@ -306,3 +306,62 @@ def test_another_organisation_than_the_plan_was_made_for_is_refused(desk: Desk) 
         apply_plan(other, desk.plan_id, person=PERSON)
     assert caught.value.reason == "org"
     assert "production" in str(caught.value)
+
+
+def family(tmp_path: Path) -> tuple[Place, CrmFile, str]:
+    """Record 0 above 1 above 2, each to get a new parent; an owner change follows from the parent of record 1."""
+    place = Places(tmp_path, None)()
+    crm = place.crm()
+    crm.create({(SF, record_id(SF, n)): {"owner": "ken", "parent": "old", "phone": "1"} for n in range(3)})
+    parents = [
+        Wanted(connection=SF, record_id=record_id(SF, n), before="old", after="new", field="parent", depth=n)
+        for n in (2, 1, 0)
+    ]
+    owner = Wanted(connection=SF, record_id=record_id(SF, 1), before="ken", after="dana", caused_by=1)
+    return place, crm, save_plan(place, [*parents, owner], {SF: f"org-{SF}"})
+
+
+def test_parents_are_written_top_down_and_before_what_follows_from_them(tmp_path: Path) -> None:
+    place, crm, plan_id = family(tmp_path)
+    database = place.database()
+    assert apply_plan(deps(place, database, crm), plan_id, person=PERSON).is_complete
+    order = [(record, field) for _, _, record, field, _, _, _ in crm.history()]
+    assert order == [*((record_id(SF, n), "parent") for n in (0, 1, 2)), (record_id(SF, 1), "owner")]
+    database.close()
+    crm.close()
+
+
+def test_an_item_whose_parent_change_was_not_written_waits(tmp_path: Path) -> None:
+    place, crm, plan_id = family(tmp_path)
+    crm.edit(SF, record_id(SF, 1), {"parent": "a person's choice"})
+    database = place.database()
+    result = apply_plan(deps(place, database, crm), plan_id, person=PERSON)
+    assert states(result) == ["verified", "stale", "verified", "blocked"]
+    assert result.items[3].message == "the parent change it follows from is stale"
+    assert result.status == PlanStatus.PARTIALLY_APPLIED
+    database.close()
+    crm.close()
+
+
+def test_a_died_run_of_another_plan_is_settled_first_and_told(tmp_path: Path) -> None:
+    place = Places(tmp_path, None)()
+    first, database, crm = make(place, records={SF: 4}), place.database(), place.crm()
+
+    def die(point: str, ids: Sequence[str]) -> str:
+        if point == "after_write":
+            raise KeyboardInterrupt
+        return ""
+
+    with pytest.raises(KeyboardInterrupt):
+        apply_plan(deps(place, database, crm, hook=die), first, person=PERSON)
+    wanted = [Wanted(connection=SF, record_id=record_id(SF, 0), before=values(SF, 0)[1], after="dana")]
+    second = save_plan(place, wanted, {SF: f"org-{SF}"})
+    assert apply_plan(deps(place, database, crm), second, person=PERSON).is_complete
+
+    outcomes = Plans(database, place.files()).outcomes(first)
+    assert {one.state for one in outcomes.values()} == {"verified"}
+    assert Plans(database, place.files()).load(first).status is PlanStatus.PARTIALLY_APPLIED
+    assert len(OwnerEvents(database).of_plan(first)) == 4
+    assert {mail.plan_id for mail in Outbox(database).list()} == {first, second}
+    database.close()
+    crm.close()

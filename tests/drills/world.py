@@ -100,6 +100,9 @@ class Wanted:
     record_id: str
     before: str
     after: str
+    field: str = ""  # "" = the connection's usual one
+    depth: int = 0
+    caused_by: int | None = None  # place in the list of the change it follows from
 
 
 def save_plan(place: Place, wanted: Sequence[Wanted], org_ids: Mapping[str, str]) -> str:
@@ -168,12 +171,16 @@ def _sized(rows: int) -> dict[str, Any]:
     return {"chunk_rows": {Lane.CONDITIONAL: rows, Lane.BATCH: rows}}
 
 
+def _item_id(system: str, number: int) -> str:
+    return f"{system[:2]}{number:014d}"
+
+
 def _rows(wanted: Sequence[Wanted]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     items, changes, events = [], [], []
     for number, one in enumerate(wanted):
-        system, field = one.connection, FIELD[one.connection]
+        system, field = one.connection, one.field or FIELD[one.connection]
         about = {
-            "item_id": f"{system[:2]}{number:014d}",
+            "item_id": _item_id(system, number),
             "connection": system,
             "record_id": one.record_id,
             "account_id": f"a{number}",
@@ -187,7 +194,8 @@ def _rows(wanted: Sequence[Wanted]) -> tuple[list[dict[str, Any]], list[dict[str
                 "fingerprint": hashlib.sha256(about["item_id"].encode()).hexdigest(),
                 "fields": field,
                 "lane": LANE[system],
-                "depth": 0,
+                "depth": one.depth,
+                "caused_by": None if one.caused_by is None else _item_id(system, one.caused_by),
                 "sequence": number + 1,
             }
         )
