@@ -256,9 +256,7 @@ def _tier(root: str, members: list[Account]) -> tuple[str | None, str | None, st
     return tier, _status((t1, t2, t3), five, icp), queue
 
 
-def _status(
-    tiers: tuple[bool | None, ...], five: dict[str, bool | None], icp: bool | None, moderate: bool | None
-) -> str:
+def _status(tiers: tuple[bool | None, ...], five: dict[str, bool | None], icp: bool | None) -> str:
     if tiers[0] is None:
         return "PROVISIONAL: T1 if " + " and ".join(STATUS_T1_HINTS[n] for n, value in five.items() if value is None)
     facts = {

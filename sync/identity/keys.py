@@ -103,6 +103,8 @@ def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, engine
     if not engine.count(free.head(1)):
         return clusters
     targets = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
+    if not engine.count(targets.head(1)):
+        return clusters
     taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
     pairs = _candidates(free, targets.join(taken, on="cluster", how="anti"), held)
     chosen = _one_to_one(engine.materialize(_corroborated(pairs, parties, engine)), engine)
