@@ -62,6 +62,8 @@ class Lane(StrEnum):
     CONDITIONAL = "conditional"  # each row carries the version it was read at; a moved row is refused
     BATCH = "batch"  # many rows a call, no precondition: the caller reads, compares, writes, verifies
     ASSOCIATION = "association"  # HubSpot parent company, by associations v4
+    TEAM = "team"  # Salesforce owner changes that keep the account team; no precondition, read back by the lane
+    BULK = "bulk"  # Salesforce Bulk 2.0 job for thousands of rows; no precondition, resumable by its job id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,26 @@ class Write:
     fields: Mapping[str, Any]  # native names
     version: str = ""  # required on the conditional lane
     previous: Mapping[str, Any] = field(default_factory=dict)  # values being replaced (association lane needs them)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamMember:
+    """One member of an account team, with everything needed to put it back."""
+
+    record_id: str  # the account
+    user_id: str
+    fields: Mapping[str, Any] = field(default_factory=dict)  # native names: role and access levels
+    member_id: str = ""  # of the row as it was read; a member put back has another one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedChild:
+    """A record below an account that an owner change of the account may take along."""
+
+    record_id: str  # the account
+    child_id: str
+    owner_id: str
+    native_object: str = "Opportunity"
 
 
 class Verdict(StrEnum):

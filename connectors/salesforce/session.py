@@ -59,6 +59,15 @@ class Http(requests.Session):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a resource that does not speak JSON is read, and written where the token belongs into the body."""
+
+    read: Callable[[requests.Response], tuple[Any, bool]]  # the body, and whether it was what it should be
+    body: Callable[[str], bytes] | None = None  # makes the body from the access token
+    is_expired: Callable[[requests.Response], bool] | None = None  # a dead session that does not answer 401
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     method: str
     path: str  # from /services on, with its query
@@ -68,6 +77,8 @@ class _Request:
     check: Callable[[Any], None] | None = None  # looks at a success's body; what it raises counts as the answer
     headers: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)  # json, params, data, timeout
+    form: Form | None = None  # None = JSON both ways
+    repeatable: bool = False  # a write that may be sent again after a lost answer
 
 
 class Session(Salesforce):
@@ -103,6 +114,11 @@ class Session(Salesforce):
         self.close()
 
     @property
+    def policy(self) -> RetryPolicy:
+        """Give the patience of this session, for whoever polls over it."""
+        return self._policy
+
+    @property
     def user_id(self) -> str:
         """Give the id of the user the session acts as; "" when the login did not say."""
         return self._http.identity_url.rstrip("/").rpartition("/")[2]
@@ -122,13 +138,17 @@ class Session(Salesforce):
         headers: Mapping[str, str] | None = None,
         before_send: Callable[[], None] | None = None,
         check: Callable[[Any], None] | None = None,
+        form: Form | None = None,
+        repeatable: bool = False,
         **options: Any,
     ) -> Reply:
         """Send one request and give its parsed answer; `options` are those of requests (json, params, timeout).
 
         `resource` is relative to the versioned path, or absolute from /services on. `before_send` runs right before
         every HTTP request this takes, repeated ones too. `check` sees the body of a success and raises a connector
-        error when it is none after all; that is then repeated or not like any other failure.
+        error when it is none after all; that is then repeated or not like any other failure. `form` is for bodies
+        that are not JSON. A `repeatable` write changes no record, or changes it to the same again: it is sent anew
+        after a lost answer.
         Raises connector errors; LostAnswer when a write may have happened.
         """
         path = resource if resource.startswith("/") else f"{self.data_path}/{resource}"
@@ -141,6 +161,8 @@ class Session(Salesforce):
             check=check,
             headers=headers or {},
             options=options,
+            form=form,
+            repeatable=repeatable,
         )
         response, body = self._exchange(request)
         return Reply(status=response.status_code, body=body, headers=response.headers)
@@ -154,13 +176,14 @@ class Session(Salesforce):
         headers: Mapping[str, str] | None = None,
         before_send: Callable[[], None] | None = None,
         check: Callable[[Any], None] | None = None,
+        all_or_none: bool = False,
     ) -> list[dict[str, Any]]:
         """Send up to 25 subrequests as one call and give their results in the order sent.
 
-        Each stands alone (allOrNone false) and needs its own headers: subrequests inherit only Accept, Authorization
-        and Content-Type. A missing result is one of status 500. Raises like `call`.
+        Each stands alone unless `all_or_none`, and needs its own headers: subrequests inherit only Accept,
+        Authorization and Content-Type. A missing result is one of status 500. Raises like `call`.
         """
-        body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": subrequests}
+        body = {"allOrNone": all_or_none, "collateSubrequests": False, "compositeRequest": subrequests}
         reply = self.call(
             "POST",
             "composite",
@@ -203,11 +226,12 @@ class Session(Salesforce):
         return self._exchange(request)[0]
 
     def _exchange(self, request: _Request) -> tuple[requests.Response, Any]:
-        return self._policy.run(lambda: self._attempt(request), is_write=request.is_write, on_retry=self._count_retry)
+        final = request.is_write and not request.repeatable  # a lost answer ends it
+        return self._policy.run(lambda: self._attempt(request), is_write=final, on_retry=self._count_retry)
 
     def _attempt(self, request: _Request) -> tuple[requests.Response, Any]:
         response, token = self._send(request)
-        if response.status_code == 401 and self._salesforce_login_partial is not None:
+        if _is_expired(response, request.form) and self._salesforce_login_partial is not None:
             self._renew(token)
             response, _ = self._send(request)
         return response, self._judged(response, request)
@@ -220,8 +244,11 @@ class Session(Salesforce):
         if request.before_send is not None:
             request.before_send()
         self._count(request)
+        options = dict(request.options)
+        if request.form is not None and request.form.body is not None:
+            options["data"] = request.form.body(base["Authorization"].removeprefix("Bearer "))
         try:
-            response = self.session.request(request.method, url, headers={**base, **request.headers}, **request.options)
+            response = self.session.request(request.method, url, headers={**base, **request.headers}, **options)
         except requests.RequestException as error:
             raise transport_failure(error, route=request.route, is_write=request.is_write) from error
         self._note_usage(response)
@@ -229,8 +256,8 @@ class Session(Salesforce):
 
     def _judged(self, response: requests.Response, request: _Request) -> Any:
         """Give the parsed body of a success; raise for anything else."""
-        body, is_json = _parsed(response)
-        if response.status_code < 300 and is_json:
+        body, is_readable = (parsed if request.form is None else request.form.read)(response)
+        if response.status_code < 300 and is_readable:
             if request.check is not None:
                 request.check(body)
             return body
@@ -312,6 +339,11 @@ class Session(Salesforce):
                 self.api_usage = self.parse_api_usage(header)
 
 
+def _is_expired(response: requests.Response, form: Form | None) -> bool:
+    other = form.is_expired if form is not None else None
+    return response.status_code == 401 or (other is not None and other(response))
+
+
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -325,7 +357,7 @@ def _identity_of(response: requests.Response) -> str:
     return identity if isinstance(identity, str) else ""
 
 
-def _parsed(response: requests.Response) -> tuple[Any, bool]:
+def parsed(response: requests.Response) -> tuple[Any, bool]:
     """Give the body and whether it was JSON; an empty body counts as JSON."""
     if not response.content:
         return None, True

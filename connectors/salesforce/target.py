@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from connectors.errors import ConnectorError, Fatal, Rejected, Retriable, Stale
+from connectors.errors import Fatal, Rejected, Retriable
 from connectors.protocol import Current, Lane, Verdict, Write, WriteResult
 from connectors.salesforce import soql
 from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS, TEAM_IDS
@@ -22,37 +19,22 @@ from connectors.salesforce.responses import (
     row_outcome,
     unreadable,
 )
-from connectors.salesforce.retry import LostAnswer
-from connectors.salesforce.session import USER_AGENT, Session
+from connectors.salesforce.sending import (
+    NO_ASSIGNMENT_RULES,
+    Row,
+    Sending,
+    chunks_of,
+    merged,
+    result_of,
+    send_all,
+    stamped,
+)
+from connectors.salesforce.session import Session
 
-T = TypeVar("T")
-
-_NO_ASSIGNMENT_RULES = {"Sforce-Auto-Assign": "FALSE"}  # the default is TRUE, for accounts too
 _PLAIN = {"Accept-Encoding": "identity"}  # a compressed answer carries another ETag
 _STAMP = "SystemModstamp"
 _NOT_VISIBLE = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"})
-_ETAG = re.compile(r'(?:W/)?"[!#-~]+"|[!#-)+-~][!#-~]*', re.ASCII)  # quoted or bare; never the wildcard *
 _NO_VERSION = f'"{"A" * 27}="'  # has the form of an ETag and is none
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT")
-_NOT_STAMP = re.compile(r"[^A-Za-z0-9._/-]+")
-_LOST_IN_A_ROW = 2  # after so many lost answers the rest is not sent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """One record on the wire; several writes to it travel as one."""
-
-    record_id: str  # 18 characters
-    fields: Mapping[str, Any]
-    version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sending:
-    """What travels with every write request of one call."""
-
-    headers: Mapping[str, str]
-    before_send: Callable[[], None]
 
 
 class SalesforceTarget:
@@ -78,7 +60,7 @@ class SalesforceTarget:
         wanted = list(dict.fromkeys(to_18(record_id) for record_id in record_ids))
         found: dict[str, Current] = {}
         size, read = (CONDITIONAL_ROWS, self._read_versions) if versions else (RETRIEVE_ROWS, self._retrieve)
-        for chunk in _chunks(wanted, size):
+        for chunk in chunks_of(wanted, size):
             found |= read(chunk, names)
         return {record_id: found.get(to_18(record_id)) for record_id in record_ids}
 
@@ -93,11 +75,11 @@ class SalesforceTarget:
         Raises ValueError for a write that may not be sent: no usable version on the conditional lane, two values for
         one field of a record, or the association lane.
         """
-        rows = _merged(writes, needs_version=lane is Lane.CONDITIONAL)
+        rows = merged(writes, needs_version=lane is Lane.CONDITIONAL)
         size, send = self._lane(lane)
-        sending = _Sending(headers=_stamped(stamp), before_send=before_send)
-        outcomes = _send_all(list(_chunks(rows, size)), lambda chunk: send(chunk, sending))
-        return tuple(_result(write, outcomes[to_18(write.record_id)]) for write in writes)
+        sending = stamped(stamp, before_send)
+        outcomes = send_all(list(chunks_of(rows, size)), lambda chunk: send(chunk, sending))
+        return tuple(result_of(write, outcomes[to_18(write.record_id)]) for write in writes)
 
     def team_sizes(self, record_ids: Sequence[str]) -> Mapping[str, int]:
         """Give the number of account-team members by id as asked; an account without a team is absent. Read-only.
@@ -105,7 +87,7 @@ class SalesforceTarget:
         Empty where the organisation has no account teams.
         """
         sizes: dict[str, int] = {}
-        for chunk in _chunks(list(dict.fromkeys(map(to_18, record_ids))), TEAM_IDS):
+        for chunk in chunks_of(list(dict.fromkeys(map(to_18, record_ids))), TEAM_IDS):
             try:
                 members = self._team_members(chunk)
             except Fatal as error:
@@ -122,11 +104,11 @@ class SalesforceTarget:
         It must be refused as stale. Where it is not, it changes no value (only the record's stamps), and the target
         must be made with conditional_in_composite=False. One write request.
         """
-        probe = _Row(record_id=to_18(record_id), fields={}, version=_NO_VERSION)
-        outcomes = self._send_conditional([probe], _Sending(headers=_stamped(stamp), before_send=before_send))
+        probe = Row(record_id=to_18(record_id), fields={}, version=_NO_VERSION)
+        outcomes = self._send_conditional([probe], stamped(stamp, before_send))
         return outcomes[probe.record_id].verdict is Verdict.STALE
 
-    def _lane(self, lane: Lane) -> tuple[int, Callable[[list[_Row], _Sending], dict[str, Outcome]]]:
+    def _lane(self, lane: Lane) -> tuple[int, Callable[[list[Row], Sending], dict[str, Outcome]]]:
         if lane is Lane.BATCH:
             return BATCH_ROWS, self._send_collections
         if lane is Lane.CONDITIONAL and self.conditional_in_composite:
@@ -220,13 +202,13 @@ class SalesforceTarget:
 
     # writing
 
-    def _send_conditional(self, rows: list[_Row], sending: _Sending) -> dict[str, Outcome]:
+    def _send_conditional(self, rows: list[Row], sending: Sending) -> dict[str, Outcome]:
         parts = [
             {
                 "method": "PATCH",
                 "referenceId": f"r{n}",
                 "url": self._row_path(row.record_id),
-                "httpHeaders": {"If-Match": row.version, **_NO_ASSIGNMENT_RULES},
+                "httpHeaders": {"If-Match": row.version, **NO_ASSIGNMENT_RULES},
                 "body": dict(row.fields),
             }
             for n, row in enumerate(rows)
@@ -239,7 +221,7 @@ class SalesforceTarget:
             for row, item in zip(rows, answered, strict=True)
         }
 
-    def _send_single(self, rows: list[_Row], sending: _Sending) -> dict[str, Outcome]:
+    def _send_single(self, rows: list[Row], sending: Sending) -> dict[str, Outcome]:
         (row,) = rows
         reply = self.session.call(
             "PATCH",
@@ -252,14 +234,14 @@ class SalesforceTarget:
         )
         return {row.record_id: Outcome(verdict=Verdict.OK, version=_etag(reply.headers))}
 
-    def _send_collections(self, rows: list[_Row], sending: _Sending) -> dict[str, Outcome]:
-        collections = list(_chunks(rows, COLLECTION_ROWS))
+    def _send_collections(self, rows: list[Row], sending: Sending) -> dict[str, Outcome]:
+        collections = list(chunks_of(rows, COLLECTION_ROWS))
         parts = [
             {
                 "method": "PATCH",
                 "referenceId": f"c{n}",
                 "url": f"{self.session.data_path}/composite/sobjects",
-                "httpHeaders": dict(_NO_ASSIGNMENT_RULES),
+                "httpHeaders": dict(NO_ASSIGNMENT_RULES),
                 "body": {"allOrNone": False, "records": [self._record(row) for row in collection]},
             }
             for n, collection in enumerate(collections)
@@ -271,88 +253,16 @@ class SalesforceTarget:
             outcomes |= zip(ids, collection_outcomes(ids, item["httpStatusCode"], item.get("body")), strict=True)
         return outcomes
 
-    def _composite_write(self, parts: list[dict[str, Any]], sending: _Sending, *, route: str) -> list[dict[str, Any]]:
+    def _composite_write(self, parts: list[dict[str, Any]], sending: Sending, *, route: str) -> list[dict[str, Any]]:
         return self.session.composite(
             parts, route=route, is_write=True, headers=sending.headers, before_send=sending.before_send
         )
 
-    def _record(self, row: _Row) -> dict[str, Any]:
+    def _record(self, row: Row) -> dict[str, Any]:
         return {"attributes": {"type": self._object}, "id": row.record_id, **row.fields}
 
     def _row_path(self, record_id: str) -> str:
         return f"{self.session.data_path}/sobjects/{self._object}/{record_id}"
-
-
-def _send_all(chunks: list[list[_Row]], send: Callable[[list[_Row]], dict[str, Outcome]]) -> dict[str, Outcome]:
-    outcomes: dict[str, Outcome] = {}
-    lost = 0
-    for place, chunk in enumerate(chunks):
-        try:
-            outcomes |= send(chunk)
-            lost = 0
-        except LostAnswer as error:
-            outcomes |= _all(chunk, Verdict.UNKNOWN, error)
-            lost += 1
-            if lost == _LOST_IN_A_ROW:
-                return outcomes | _unsent(chunks[place + 1 :], error)
-        except (Rejected, Stale) as error:
-            outcomes |= _all(chunk, Verdict.STALE if isinstance(error, Stale) else Verdict.REJECTED, error)
-        except (Fatal, Retriable) as error:
-            if not outcomes:
-                raise
-            return outcomes | _unsent(chunks[place:], error)
-    return outcomes
-
-
-def _unsent(chunks: list[list[_Row]], error: ConnectorError) -> dict[str, Outcome]:
-    return {
-        record_id: outcome for chunk in chunks for record_id, outcome in _all(chunk, Verdict.RETRIABLE, error).items()
-    }
-
-
-def _all(rows: list[_Row], verdict: Verdict, error: ConnectorError) -> dict[str, Outcome]:
-    outcome = Outcome(verdict=verdict, code=error.code, message=str(error))
-    return {row.record_id: outcome for row in rows}
-
-
-def _merged(writes: Sequence[Write], *, needs_version: bool) -> list[_Row]:
-    """Give one row per record, in the order of their first mention."""
-    rows: dict[str, _Row] = {}
-    for write in writes:
-        record_id = to_18(write.record_id)
-        fields = {soql.identifier(name): value for name, value in write.fields.items()}
-        if needs_version and not _is_etag(write.version):
-            raise ValueError(f"write of {record_id} has no ETag; read it with versions=True before a conditional write")
-        row = rows.get(record_id)
-        if row is None:
-            rows[record_id] = _Row(record_id=record_id, fields=fields, version=write.version)
-            continue
-        clash = sorted(name for name in fields.keys() & row.fields.keys() if fields[name] != row.fields[name])
-        if clash or row.version != write.version:
-            raise ValueError(f"two writes of {record_id} differ in {', '.join(clash) or 'version'}; send one of them")
-        rows[record_id] = replace(row, fields={**row.fields, **fields})
-    return list(rows.values())
-
-
-def _is_etag(version: str) -> bool:
-    return bool(_ETAG.fullmatch(version)) and not _INSTANT.match(version)
-
-
-def _stamped(stamp: str) -> dict[str, str]:
-    """Give the headers that tell the CRM's logs which run wrote, and at which lease epoch."""
-    name = f"{USER_AGENT}/{_NOT_STAMP.sub('-', stamp.removeprefix(f'{USER_AGENT}/'))}"
-    return {"Sforce-Call-Options": f"client={name}", "User-Agent": name, **_NO_ASSIGNMENT_RULES}
-
-
-def _result(write: Write, outcome: Outcome) -> WriteResult:
-    return WriteResult(
-        key=write.key,
-        record_id=write.record_id,
-        verdict=outcome.verdict,
-        code=outcome.code,
-        message=outcome.message,
-        version=outcome.version,
-    )
 
 
 def _current(record: Mapping[str, Any], names: list[str], *, version: str) -> Current:
@@ -374,9 +284,3 @@ def _no_passing_failure(body: object) -> None:
 def _etag(headers: Mapping[str, str]) -> str:
     """Give the ETag; inside composite the header names come in any case."""
     return next((value for name, value in headers.items() if name.lower() == "etag"), "")
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk
