@@ -16,9 +16,9 @@ from jobs.wiring import Wired
 from mappings.schema import FeedLayout
 from store import audit
 from store.snapshots import Snapshot, Status
-from sync.world import FACTS, FIRMS
+from sync.world import AUTHORITY_FACTS, EDGE_FACTS, FACTS, FIRMS
 
-SCHEMAS = {"firm": FIRMS, "fact": FACTS}
+SCHEMAS = {"firm": FIRMS, "fact": FACTS, "edge": EDGE_FACTS, "authority": AUTHORITY_FACTS}
 STATUSES = {
     Verdict.ACCEPT: Status.ACCEPTED,
     Verdict.QUARANTINE_ROWS: Status.ACCEPTED,

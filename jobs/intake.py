@@ -20,7 +20,7 @@ from connectors.csv_feed.contract import (
 )
 from connectors.csv_feed.reader import FeedProblem, FeedRefused, Format, Severity
 from connectors.csv_feed.tally import DeliveryFacts
-from mappings.deliveries import CellProblem, fact_rows, firm_rows
+from mappings.deliveries import CellProblem, authority_rows, edge_rows, fact_rows, firm_rows
 from mappings.schema import FeedLayout
 
 UNREADABLE_CELL = "unreadable_cell"
@@ -105,6 +105,10 @@ def _translated(
 ) -> tuple[list[dict[str, Any]], list[CellProblem]]:
     if layout.rows == "firm":
         return firm_rows(numbered, layout, file=file, as_of=as_of)
+    if layout.rows == "edge":
+        return edge_rows(numbered, layout, file=file, as_of=as_of)
+    if layout.rows == "authority":
+        return authority_rows(numbered, layout, file=file)
     return fact_rows(numbered, layout, file=file)
 
 

@@ -13,7 +13,7 @@ from jobs.wiring import Wired
 from mappings.canonical import MANAGED
 from mappings.schema import CrmMap
 from store.snapshots import Snapshot
-from sync.world import AGREED, CROSSWALK, FACTS, FIRMS, HOLDS, OVERRIDES, Schema, World
+from sync.world import AGREED, AUTHORITY_FACTS, CROSSWALK, EDGE_FACTS, FACTS, FIRMS, HOLDS, OVERRIDES, Schema, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     accounts = by_object["account"]
     if not accounts:
         raise NothingPulled("no accounts have been pulled yet; run `platbook pull` first")
-    feeds = _feeds(wired, "firm"), _feeds(wired, "fact")
+    feeds = {rows: _feeds(wired, rows) for rows in ("firm", "fact", "edge", "authority")}
     agreed = wired.agreed.table()
     frame = wired.engine.from_arrow
     tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
@@ -49,9 +49,9 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     hidden = {source: _ever_agreed(agreed, source, fields) for source, fields in missing.items()}
     world = World(
         records=frame(tables["account"]),
-        firms=frame(_read(wired, feeds[0], FIRMS)),
-        previous_firms=frame(_read(wired, _before(wired, feeds[0]), FIRMS)),
-        facts=frame(_read(wired, feeds[1], FACTS)),
+        firms=frame(_read(wired, feeds["firm"], FIRMS)),
+        previous_firms=frame(_read(wired, _before(wired, feeds["firm"]), FIRMS)),
+        facts=frame(_read(wired, feeds["fact"], FACTS)),
         users=frame(tables["user"]),
         opportunities=frame(tables["opportunity"]),
         team_members=frame(tables["team_member"]),
@@ -60,6 +60,8 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
         agreed=frame(_shaped(agreed, AGREED)),
         overrides=frame(_shaped(wired.decisions.overrides(), OVERRIDES)),
         holds=frame(_shaped(wired.decisions.holds(as_of), HOLDS)),
+        edge_facts=frame(_read(wired, feeds["edge"], EDGE_FACTS)) if feeds["edge"] else None,
+        authority_facts=frame(_read(wired, feeds["authority"], AUTHORITY_FACTS)) if feeds["authority"] else None,
         hidden=hidden,
         unmapped={source: _not_pushed(maps[source]) | (missing[source] - hidden[source]) for source in maps},
         picklists={one.source: _picklists(one) for one in accounts},
@@ -68,7 +70,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
         our_users={one.source: str(one.meta.get("our_user", "")) for one in accounts},
     )
     snapshots = tuple(one for found in by_object.values() for one in found)
-    return Loaded(world=world, snapshots=snapshots, feeds=(*feeds[0], *feeds[1]))
+    return Loaded(world=world, snapshots=snapshots, feeds=tuple(one for found in feeds.values() for one in found))
 
 
 def _current(wired: Wired, sources: Sequence[str], name: str) -> tuple[Snapshot, ...]:

@@ -94,7 +94,11 @@ FIRM: tuple[Field, ...] = (
     _field("medicare_days_bp", T.SHARE, "Medicare share of inpatient days", unit="basis points"),
     _field("medicaid_days_bp", T.SHARE, "Medicaid share of inpatient days", unit="basis points"),
     _field("other_days_bp", T.SHARE, "Private, self-pay and other share of inpatient days", unit="basis points"),
+    _field("medicare_advantage_days_bp", T.SHARE, "Medicare Advantage share of days", unit="basis points"),
+    _field("commercial_days_bp", T.SHARE, "Commercial share of days, where it is apart", unit="basis points"),
+    _field("providers", T.INTEGER, "Affiliated providers", unit="people"),
     _field("ehr_vendor", T.TEXT, "Inpatient health record vendor"),
+    _field("it_capabilities", T.TEXT, "Interfaces and platforms: FHIR, HL7v2, data lake, ..."),
     _field("aco", T.TEXT, "ACO affiliations"),
     _field("gpo", T.TEXT, "GPO affiliations"),
     _field("oncology_share_bp", T.SHARE, "Oncology share of revenue", unit="basis points"),
@@ -119,6 +123,66 @@ FACT: tuple[Field, ...] = (
 )
 """A confirmed fact about an organisation (steward or representative), in long form."""
 
+EDGE: tuple[Field, ...] = (
+    _field("child_id", T.TEXT, "Vendor id or connection:record id of the organisation below, or of the successor"),
+    _field("parent_id", T.TEXT, "The organisation above, or the one succeeded; an override that names itself has none"),
+    _field("parent_name", T.TEXT, "Its name, where neither a vendor nor a CRM knows it"),
+    _field("parent_type", T.TEXT, "Its type, such as INVESTOR, REIT, GOVERNMENT, GPO or MSO_PLATFORM"),
+    _field("kind", T.PICKLIST, "OWNS, MANAGES, LEASES, SITE_OF, GPO_MEMBER, ..., SUCCESSOR_OF"),
+    _field("pct_bp", T.SHARE, "Share held; empty = unknown", unit="basis points"),
+    _field("control", T.PICKLIST, "FULL, MAJORITY, JOINT, MINORITY or UNKNOWN"),
+    _field("procurement", T.BOOLEAN, "The organisation above buys for the one below"),
+    _field("is_override", T.BOOLEAN, "A steward's word: this is the parent, whatever else is known"),
+    _field("service_lines", T.TEXT, "Service lines it is about; empty = all"),
+    _field("announced_on", T.DATE, "When it was made public"),
+    _field("effective_from", T.DATE, "First day it holds; empty = always"),
+    _field("effective_to", T.DATE, "First day it no longer holds; empty = open"),
+    _field("first_seen", T.DATE, "When the source first showed it; empty = the date of the delivery"),
+    _field("state", T.PICKLIST, "ANNOUNCED, ACTIVE, ENDED or REJECTED; empty = ACTIVE"),
+    _field("source", T.TEXT, "Who says so: steward, cms_chow, ...; empty = the feed"),
+    _field("confidence_bp", T.SHARE, "How sure; empty = what the policy gives the source", unit="basis points"),
+)
+"""One dated statement of who belongs to whom, from a steward or a change-of-ownership list."""
+
+AUTHORITY: tuple[Field, ...] = (
+    _field("org_id", T.TEXT, "Vendor id or connection:record id of the organisation that is decided for"),
+    _field("function", T.PICKLIST, "CLINICAL, PROCUREMENT, IT, BUDGET or ALL"),
+    _field("service_line", T.TEXT, "Service line, or ALL"),
+    _field("category", T.TEXT, "Purchasing category, or ALL"),
+    _field("holder_id", T.TEXT, "Who decides; empty = what the level says"),
+    _field("level", T.PICKLIST, "SITE, REGION, SYSTEM, MSO, PLATFORM or GPO"),
+    _field("delegates_down", T.BOOLEAN, "It holds for organisations below as well; empty = all levels but SITE do"),
+    _field("spend_limit_cents", T.MONEY, "Above this amount the system decides", unit="cents"),
+    _field("valid_from", T.DATE, "First day it holds; empty = always"),
+    _field("valid_to", T.DATE, "First day it no longer holds; empty = what the policy allows its source"),
+    _field("source", T.PICKLIST, "STEWARD, REP or FEED; empty = STEWARD"),
+    _field("confidence_bp", T.SHARE, "How sure; empty = certain", unit="basis points"),
+    _field("evidence", T.TEXT, "Where it is written"),
+)
+"""One record of who decides for an organisation, a function, a service line and a category."""
+
+SIGNAL: tuple[Field, ...] = (
+    _field("firm_id", T.TEXT, "Vendor id of the organisation, where the sender knows it"),
+    _field("record_id", T.TEXT, "CRM record id of the account, where the sender knows it"),
+    _field("domain", T.TEXT, "Registrable web domain of the organisation"),
+    _field("kind", T.PICKLIST, "intent, web_visit, content, demo_view, event, form_fill"),
+    _field("topic", T.TEXT, "Topic or keyword"),
+    _field("strength", T.INTEGER, "Strength as the sender gives it, 0 to 100"),
+    _field("person", T.TEXT, "Hash of the person, only to count each once"),
+    _field("occurred_on", T.DATE, "Day of the activity"),
+)
+"""Something an organisation did that shows interest."""
+
+CONTACT: tuple[Field, ...] = (
+    _field("record_id", T.TEXT, "CRM record id of the account"),
+    _field("person", T.TEXT, "Hash of the person, only to count each once"),
+    _field("title", T.TEXT, "Job title"),
+    _field("is_champion", T.BOOLEAN, "Champions us"),
+    _field("opted_out", T.BOOLEAN, "Does not want to be written to"),
+    _field("last_touch_on", T.DATE, "Day of the last exchange"),
+)
+"""A person at an account, without a name: what the relationship is judged by."""
+
 USER: tuple[Field, ...] = (
     _field("user_id", T.USER_REF, "Native id of the user or owner"),
     _field("email", T.TEXT, "Lower case; the person across CRMs"),
@@ -136,6 +200,7 @@ OPPORTUNITY: tuple[Field, ...] = (
     _field("is_closed", T.BOOLEAN, "Closed, won or lost"),
     _field("is_won", T.BOOLEAN, "Won"),
     _field("close_date", T.DATE, "Closing date"),
+    _field("created_on", T.DATE, "Day it was opened"),
 )
 
 TEAM_MEMBER: tuple[Field, ...] = (
@@ -166,7 +231,14 @@ OBJECTS: dict[str, tuple[Field, ...]] = {
 RECORD_KEYS: dict[str, str] = {"account": "record_id", "user": "user_id", "opportunity": "opportunity_id"}
 """Canonical name of the native record id, where the id itself is a fact."""
 
-FEEDS: dict[str, tuple[Field, ...]] = {"firm": FIRM, "fact": FACT}
+FEEDS: dict[str, tuple[Field, ...]] = {
+    "firm": FIRM,
+    "fact": FACT,
+    "signal": SIGNAL,
+    "contact": CONTACT,
+    "edge": EDGE,
+    "authority": AUTHORITY,
+}
 """Kinds of rows a feed layout may describe."""
 
 MANAGED: tuple[str, ...] = tuple(f.name for f in ACCOUNT if f.managed)

@@ -1,7 +1,8 @@
-"""Rows of a vendor delivery to rows of FIRMS or FACTS (`sync.world`), with what could not be read. Pure."""
+"""Rows of a delivery to rows of FIRMS, FACTS, SIGNALS or CONTACTS (`sync.world`), with what could not be read. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,17 @@ Row = dict[str, Any]
 Numbered = tuple[int, Mapping[str, str]]
 """A data row's number, from 1, and its cells by header."""
 
+_PERSON_DIGITS = 16
+
+
+def _person(value: Any) -> str | None:
+    """A person as the first digits of a hash: enough to count each once, not to name anyone."""
+    text = clean_text(value)
+    return None if text is None else hashlib.sha256(text.lower().encode()).hexdigest()[:_PERSON_DIGITS]
+
+
 _FORMATS: Mapping[str, Callable[[Any], Any]] = {
+    "person": _person,
     "text": clean_text,
     "money": money_cents,
     "percent": basis_points,
@@ -71,6 +82,46 @@ def fact_rows(rows: Iterable[Numbered], layout: FeedLayout, *, file: str) -> tup
     return found, problems
 
 
+def edge_rows(
+    rows: Iterable[Numbered], layout: FeedLayout, *, file: str, as_of: str
+) -> tuple[list[Row], list[CellProblem]]:
+    """Rows of EDGE_FACTS: words in capitals, the source and the day it was first seen filled in."""
+    found, problems = _translate(rows, layout, file)
+    for row in found:
+        _capitals(row, "kind", "control", "state", "parent_type")
+        row["state"] = row["state"] or "ACTIVE"
+        row["source"] = row["source"].lower() if row["source"] else layout.feed
+        row["first_seen"] = row["first_seen"] or as_of
+        row["as_of"] = as_of
+    return found, problems
+
+
+def authority_rows(rows: Iterable[Numbered], layout: FeedLayout, *, file: str) -> tuple[list[Row], list[CellProblem]]:
+    """Rows of AUTHORITY_FACTS: words in capitals, categories in lower case, ALL and STEWARD where nothing is said."""
+    found, problems = _translate(rows, layout, file)
+    for row in found:
+        _capitals(row, "function", "service_line", "level", "source")
+        row["function"], row["service_line"] = row["function"] or "ALL", row["service_line"] or "ALL"
+        category = row["category"] or "ALL"
+        row["category"] = "ALL" if category.upper() == "ALL" else category.lower()
+        row["source"] = row["source"] or "STEWARD"
+    return found, problems
+
+
+def _capitals(row: Row, *names: str) -> None:
+    for name in names:
+        row[name] = row[name].upper().replace(" ", "_") if row[name] else None
+
+
+def signal_rows(rows: Iterable[Numbered], layout: FeedLayout, *, file: str) -> tuple[list[Row], list[CellProblem]]:
+    """Rows of SIGNALS or CONTACTS and the cells that could not be read. A kind is in lower case, joined by _."""
+    found, problems = _translate(rows, layout, file)
+    for row in found:
+        if row.get("kind"):
+            row["kind"] = re.sub(r"[^a-z0-9]+", "_", row["kind"].lower()).strip("_")
+    return found, problems
+
+
 def columns_present(layout: FeedLayout, header: Iterable[str]) -> dict[str, str]:
     """Canonical field -> the header that carries it in this file; fields without one are left out."""
     there = set(header)
@@ -96,7 +147,7 @@ class _Translator:
         self._layout = layout
         self._file = file
         self._columns = columns_present(layout, header)
-        self._blank: Row = {f.name: None for f in FEEDS[layout.rows]}
+        self._blank: Row = {f.name: layout.constants.get(f.name) for f in FEEDS[layout.rows]}
         self._parsers = {field: _cell_parser(field, layout.fields[field]) for field in self._columns}
         self._former = re.compile(layout.former_name_pattern, re.IGNORECASE) if layout.former_name_pattern else None
 

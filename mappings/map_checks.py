@@ -24,7 +24,18 @@ _TYPES_OF_FORMAT: dict[str, tuple[FieldType, ...]] = {
     "yes_no": (FieldType.BOOLEAN,),
     "rural_urban": (FieldType.BOOLEAN,),
     "date": (FieldType.DATE,),
+    "person": (FieldType.TEXT,),
 }
+_ONE_OF: dict[str, tuple[str, ...]] = {"signal": ("firm_id", "record_id", "domain")}
+"""Fields of which a row needs one to be linked to an account."""
+_ALL_OF: dict[str, tuple[str, ...]] = {
+    "firm": ("firm_id",),
+    "fact": ("firm_id",),
+    "contact": ("record_id",),
+    "edge": ("child_id", "parent_id"),
+    "authority": ("org_id",),
+}
+"""Fields that a row needs, every one, to be linked to accounts."""
 
 
 def check_crm(document: Document, crm: CrmMap) -> Iterator[MappingProblem]:
@@ -139,6 +150,9 @@ def _check_shared(document: Document, place: tuple[str, ...], object_map: Object
             yield document.problem((*place, fields[1]), f"{native} stands for {' and '.join(fields)}; one is allowed")
 
 
+_LINK_FIELDS = {"edge": ("child_id", "parent_id"), "authority": ("org_id",), "contact": ("record_id",), "signal": ()}
+
+
 def check_feed(document: Document, layout: FeedLayout) -> Iterator[MappingProblem]:
     """Problems of a feed layout."""
     if document.file != f"feeds/{layout.feed}.yaml":
@@ -152,6 +166,11 @@ def check_feed(document: Document, layout: FeedLayout) -> Iterator[MappingProble
             yield document.problem(("fields", name), fact, near(name, known))
         else:
             yield from _check_column(document, name, known[name], column)
+    for name, value in layout.constants.items():
+        if name not in known or known[name].type not in (FieldType.TEXT, FieldType.PICKLIST):
+            texts = [n for n, f in known.items() if f.type in (FieldType.TEXT, FieldType.PICKLIST)]
+            fact = f"constant {name!r} = {value!r} is not a text field of a {layout.rows} feed"
+            yield document.problem(("constants", name), fact, near(name, texts))
     yield from _check_headers(document, layout)
     yield from _check_reading(document, layout)
 
@@ -178,8 +197,13 @@ def _check_key(document: Document, layout: FeedLayout) -> Iterator[MappingProble
                 shares = [n for n, column in layout.fields.items() if column.format == "percent"]
                 fact = f"{name!r} is not a percent field of this layout; expected {', '.join(shares) or 'none'}"
                 yield document.problem(("sums_to_100", group, index), fact, near(name, shares))
-    if "firm_id" not in layout.fields:
-        yield document.problem(("fields",), "field 'firm_id' is missing: rows could not be linked to an account")
+    any_of = _ONE_OF.get(layout.rows, ())
+    if any_of and not set(any_of) & set(layout.fields):
+        fact = f"one of {', '.join(any_of)} is needed: rows could not be linked to an account"
+        yield document.problem(("fields",), fact)
+    for name in _ALL_OF.get(layout.rows, ()):
+        if name not in layout.fields:
+            yield document.problem(("fields",), f"field {name!r} is missing: rows could not be linked to an account")
 
 
 def _check_column(document: Document, name: str, field: Field, column: ColumnMap) -> Iterator[MappingProblem]:

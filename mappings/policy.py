@@ -6,16 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mappings.insight_policy import KpiPolicy, ScorePolicy, SegmentPolicy
 from mappings.schema import CrmMap, FeedLayout, Strict
-
-
-class Header(Strict):
-    """Who owns a policy and since when it holds."""
-
-    id: str
-    version: int
-    owner: str
-    effective_from: str  # ISO date
+from mappings.schema import Header as Header
+from mappings.structure_policy import AuthorityPolicy, TriggerPolicy
 
 
 class IdentityPolicy(Strict):
@@ -42,6 +36,8 @@ class HierarchyPolicy(Strict):
     boundary_types: tuple[str, ...] = ()
     source_priority: tuple[str, ...]
     min_confidence_bp: int = 6000
+    confidence_bp: dict[str, int] = Field(default_factory=dict)  # of a source whose rows say nothing
+    update_sla_days: int = 30  # from the effective date to the CRM
     max_rounds: int = 64
 
 
@@ -120,6 +116,7 @@ class TerritoryPolicy(Strict):
     owner_order: tuple[Literal["named", "root_owner", "majority_owner", "state_primary", "state_geo"], ...]
     named_accounts: dict[str, str] = Field(default_factory=dict)  # vendor id or record id -> e-mail
     territories: tuple[Territory, ...] = ()
+    coverage_level: Literal["ULTIMATE", "IDN", "AUTHORITY"] = "AUTHORITY"  # what shares one primary owner
 
 
 class Rep(Strict):
@@ -212,6 +209,11 @@ class AlertPolicy(Strict):
     attach_csv: bool = False
 
 
+def _unset(name: str) -> Header:
+    """Header of a policy that nobody wrote: it decides nothing."""
+    return Header(id=name, version=1, owner="nobody", effective_from="1970-01-01")
+
+
 class Policies(Strict):
     """All policies of one installation."""
 
@@ -225,6 +227,11 @@ class Policies(Strict):
     guards: GuardPolicy
     conflicts: ConflictPolicy
     alerts: AlertPolicy
+    authority: AuthorityPolicy = AuthorityPolicy(policy=_unset("authority"), needs=(), defaults=())
+    triggers: TriggerPolicy = TriggerPolicy(policy=_unset("triggers"), rules={})
+    scores: ScorePolicy = ScorePolicy(policy=_unset("scores"))
+    segments: SegmentPolicy = SegmentPolicy(policy=_unset("segments"))
+    kpis: KpiPolicy = KpiPolicy(policy=_unset("kpis"))
 
 
 class Regulation(Strict):

@@ -30,6 +30,7 @@ from mappings.policy import (
     TerritoryPolicy,
     TierPolicy,
 )
+from mappings.structure_checks import check_authority, check_triggers
 
 _US = (
     "AK AL AR AS AZ CA CO CT DC DE FL GA GU HI IA ID IL IN KS KY LA MA MD ME MI MN MO MP MS MT NC ND NE NH NJ NM NV NY "
@@ -41,6 +42,9 @@ STATES: tuple[str, ...] = tuple((_US + _US_2 + " " + _CANADA).split())
 
 EDGES: tuple[str, ...] = ("OWNS", "MANAGES", "LEASES", "SITE_OF")
 """Kinds of edges that may carry control."""
+
+EDGE_SOURCES: tuple[str, ...] = ("steward", "cms_chow", "ahrq")
+"""Sources that rows of an edge feed may name, besides feeds and CRMs."""
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
 _MAX_BP = 10_000
@@ -77,11 +81,17 @@ def check_survivorship(document: Document, policy: SurvivorshipPolicy, sources: 
 
 def check_hierarchy(document: Document, policy: HierarchyPolicy, sources: frozenset[str]) -> Problems:
     """Known edges and sources, shares within 0 and 10,000."""
+    sources = sources | frozenset(EDGE_SOURCES)
     for index, edge in enumerate(policy.control_edges):
         if edge not in EDGES:
             fact = f"{edge!r} is not an edge of control; expected {', '.join(EDGES)}"
             yield document.problem(("control_edges", index), fact, near(edge, EDGES))
     yield from _check_sources(document, ("source_priority",), policy.source_priority, sources)
+    yield from _check_sources(document, ("confidence_bp",), tuple(policy.confidence_bp), sources, optional=True)
+    for source, share in policy.confidence_bp.items():
+        yield from _check_share(document, ("confidence_bp", source), share)
+    if policy.update_sla_days < 1:
+        yield document.problem(("update_sla_days",), f"update_sla_days is {policy.update_sla_days}; expected 1 or more")
     for name in ("majority_bp", "min_confidence_bp"):
         yield from _check_share(document, (name,), getattr(policy, name))
     if not 1 <= policy.max_rounds <= 1000:
@@ -285,13 +295,15 @@ def _check_repeats(document: Document, place: Path, values: tuple[str, ...], key
     return problems
 
 
-def _check_sources(document: Document, place: Path, ranked: tuple[str, ...], sources: frozenset[str]) -> Problems:
-    if not ranked:
+def _check_sources(
+    document: Document, place: Path, ranked: tuple[str, ...], sources: frozenset[str], *, optional: bool = False
+) -> Problems:
+    if not ranked and not optional:
         yield document.problem(place, "no source is named")
     for index, source in enumerate(ranked):
         if source not in sources:
             fact = f"unknown source {source!r}; known are {', '.join(sorted(sources))}"
-            yield document.problem((*place, index), fact, near(source, sources))
+            yield document.problem((*place, source if optional else index), fact, near(source, sources))
 
 
 def _check_states(document: Document, place: Path, states: tuple[str, ...]) -> Problems:
@@ -328,6 +340,8 @@ CHECKS: Mapping[str, Callable[[Document, Any], Problems]] = {
     "identity": check_identity,
     "tiers": check_tiers,
     "routing": check_routing,
+    "authority": check_authority,
+    "triggers": check_triggers,
     "reps": check_reps,
     "territories": check_territories,
     "guards": check_guards,

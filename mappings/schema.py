@@ -15,6 +15,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Header(Strict):
+    """Who owns a policy and since when it holds."""
+
+    id: str
+    version: int
+    owner: str
+    effective_from: str  # ISO date
+
+
 class FieldMap(Strict):
     """One native field and the canonical field it stands for."""
 
@@ -54,7 +63,7 @@ class ColumnMap(Strict):
     columns: tuple[str, ...]  # the first is the usual one, the rest are synonyms
     required: bool = False  # the column must exist
     type: FieldType | None = None
-    format: Literal["text", "money", "percent", "integer", "yes_no", "rural_urban", "date", "id"] = "text"
+    format: Literal["text", "money", "percent", "integer", "yes_no", "rural_urban", "date", "id", "person"] = "text"
     digits: int | None = None  # ids: restore leading zeros to this length
 
 
@@ -62,11 +71,12 @@ class FeedLayout(Strict):
     """One kind of vendor delivery: `feeds/*.yaml`."""
 
     feed: str  # name of the source, such as definitive
-    rows: Literal["firm", "fact"]
+    rows: Literal["firm", "fact", "signal", "contact", "edge", "authority"]
     key: tuple[str, ...]  # canonical fields that identify a row
     encoding: str = "utf-8"
     delimiter: str = ","
     fields: dict[str, ColumnMap]
+    constants: dict[str, str] = Field(default_factory=dict)  # field -> value of every row that has none of its own
     ignore: tuple[str, ...] = ()  # known columns that are not used
     key_may_be_blank: tuple[str, ...] = ()  # key fields whose cell may be empty, such as an open date
     sums_to_100: tuple[tuple[str, ...], ...] = ()  # percent fields that make up a whole

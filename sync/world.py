@@ -12,7 +12,7 @@ from typing import Any
 
 import narwhals as nw
 
-from mappings.canonical import ACCOUNT, FACT, FIRM, MANAGED, FieldType
+from mappings.canonical import ACCOUNT, AUTHORITY, CONTACT, EDGE, FACT, FIRM, MANAGED, SIGNAL, FieldType
 from sync.engine import Frame
 from sync.problem import Problem
 
@@ -50,6 +50,29 @@ FIRMS: Schema = {
 FACTS: Schema = {"feed": TEXT, **{f.name: TEXT for f in FACT}, "file": TEXT, "row": INT}
 """Confirmed facts, long form; the newest accepted delivery of each fact feed."""
 
+EDGE_FACTS: Schema = {
+    "feed": TEXT,
+    **{f.name: _DTYPES.get(f.type, TEXT) for f in EDGE},
+    "as_of": TEXT,
+    "file": TEXT,
+    "row": INT,
+}
+"""Dated statements of who belongs to whom; the newest accepted delivery of each edge feed."""
+
+AUTHORITY_FACTS: Schema = {
+    "feed": TEXT,
+    **{f.name: _DTYPES.get(f.type, TEXT) for f in AUTHORITY},
+    "file": TEXT,
+    "row": INT,
+}
+"""Records of who decides; the newest accepted delivery of each authority feed."""
+
+SIGNALS: Schema = {"feed": TEXT, **{f.name: _DTYPES.get(f.type, TEXT) for f in SIGNAL}, "file": TEXT, "row": INT}
+"""Activities of organisations; the newest accepted delivery of each signal feed."""
+
+CONTACTS: Schema = {"feed": TEXT, **{f.name: _DTYPES.get(f.type, TEXT) for f in CONTACT}, "file": TEXT, "row": INT}
+"""People at accounts, hashed; the newest accepted delivery of each contact feed."""
+
 USERS: Schema = {
     "connection": TEXT,
     "user_id": TEXT,
@@ -68,6 +91,7 @@ OPPORTUNITIES: Schema = {
     "is_closed": BOOL,
     "is_won": BOOL,
     "close_date": TEXT,
+    "created_on": TEXT,
 }
 TEAM_MEMBERS: Schema = {"connection": TEXT, "record_id": TEXT, "user_id": TEXT, "role": TEXT}
 FIELD_CHANGES: Schema = {
@@ -190,12 +214,16 @@ class World:
     agreed: Frame  # AGREED
     overrides: Frame  # OVERRIDES
     holds: Frame  # HOLDS
+    edge_facts: Frame | None = None  # EDGE_FACTS; none delivered
+    authority_facts: Frame | None = None  # AUTHORITY_FACTS; none delivered
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # connection -> managed fields not readable
     unmapped: Mapping[str, frozenset[str]] = field(default_factory=dict)  # connection -> managed fields not in its map
     picklists: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)  # connection -> field -> values
     lanes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # connection -> field -> lane
     accepted_guards: frozenset[str] = frozenset()  # 'first_contact:<connection>:<field>' accepted for good
     our_users: Mapping[str, str] = field(default_factory=dict)  # connection -> user id Platbook writes as
+    signals: Frame | None = None  # SIGNALS; None = no such feed
+    contacts: Frame | None = None  # CONTACTS; None = no such feed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,3 +262,4 @@ class Reconciliation:
     ownership: Frame  # sync/territory/ownership.py OWNERSHIP
     plan: Plan
     problems: tuple[Problem, ...]  # sorted by (code, subject)
+    profiles: Frame | None = None  # sync/segmentation/profiles.py PROFILES
