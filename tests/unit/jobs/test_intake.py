@@ -128,7 +128,7 @@ def test_an_as_of_that_is_no_iso_date_is_refused(tmp_path, as_of):
 
 def test_every_layout_makes_a_contract():
     for layout in FEEDS.values():
-        assert contract(layout).key[0] == layout.fields["firm_id"].columns[0]
+        assert contract(layout).key[0] == layout.fields[layout.key[0]].columns[0]
 
 
 @pytest.mark.shared
