@@ -8,18 +8,24 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
+import narwhals as nw
 import polars as pl
 
 from bench import polars_script, row_objects
-from bench.reconcile import Measured, Peak, measure
+from bench.reconcile import Measured, measure
 from bench.worlds import AS_OF, settled, tables, world_of
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from mappings.policy import Mappings
+from sync.engine import Frame
+from sync.world import World
 
 COLUMNS = ["connection", "record_id", "field", "crm", "desired"]
 POLARS_GOAL, ROWS_GOAL, MEMORY_GOAL_MIB = 1.5, 8.0, 4096
@@ -31,11 +37,18 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=100_000, help="accounts of the compared runs")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts")
     parser.add_argument("--million", action="store_true", help="also one run of the core at 1,000,000 accounts")
+    parser.add_argument("--make", nargs=2, metavar=("FOLDER", "ACCOUNTS"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     mappings = load()
-    _compare(options.accounts, options.rounds, mappings)
-    if options.million:
-        _one_run(1_000_000, mappings)
+    if options.make:
+        _make(Path(options.make[0]), int(options.make[1]), mappings)
+    elif options.measure:
+        _measure(Path(options.measure), mappings)
+    else:
+        _compare(options.accounts, options.rounds, mappings)
+        if options.million:
+            _in_processes_of_their_own(1_000_000)
     return 0
 
 
@@ -73,17 +86,26 @@ def _time_rows(made: Mapping[str, pl.DataFrame], expected: pl.DataFrame) -> floa
     return seconds
 
 
-def _one_run(accounts: int, mappings: Mappings) -> None:
-    """One run of the core alone; the world is made in the same process, so its tables count in the memory."""
+def _in_processes_of_their_own(accounts: int) -> None:
+    """One run of the core alone, from Parquet as in production: making the world must not count in its memory."""
+    with tempfile.TemporaryDirectory(prefix="platbook-bench-") as folder:
+        for arguments in (["--make", folder, str(accounts)], ["--measure", folder]):
+            subprocess.run([sys.executable, "-m", "bench", *arguments], check=True)
+
+
+def _make(folder: Path, accounts: int, mappings: Mappings) -> None:
+    for name, table in settled(tables(accounts), mappings, PolarsEngine()).items():
+        table.write_parquet(folder / f"{name}.parquet")
+
+
+def _measure(folder: Path, mappings: Mappings) -> None:
+    frames: dict[str, Frame] = {file.stem: nw.from_native(pl.scan_parquet(file)) for file in folder.glob("*.parquet")}
     engine = PolarsEngine()
-    made = settled(tables(accounts), mappings, engine)
-    gc.collect()
-    with Peak() as idle:
-        time.sleep(0.1)
-    measured, decided = measure(world_of(made), mappings, AS_OF, engine)
-    print(f"\n{accounts:,} accounts, {made['records'].height:,} CRM records: {measured.seconds:.1f} s")
-    print(f"peak memory {measured.peak_mib:,.0f} MiB, of which {idle.highest:,.0f} MiB before it began", end=" ")
-    print(f"(goal: under {MEMORY_GOAL_MIB:,} MiB); {decided.plan.counts.get('items', 0):,} items")
+    accounts = engine.count(frames["firms"])
+    measured, decided = measure(World(**frames), mappings, AS_OF, engine)
+    print(f"\n{accounts:,} accounts, {engine.count(frames['records']):,} CRM records: {measured.seconds:.1f} s")
+    print(f"peak memory {measured.peak_mib:,.0f} MiB (goal: under {MEMORY_GOAL_MIB:,} MiB)", end="; ")
+    print(f"{decided.plan.counts.get('items', 0):,} items")
     _print_stages(measured)
 
 
