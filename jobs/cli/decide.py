@@ -73,7 +73,8 @@ def _decide(
     wired = opened()
     chosen = wired.plans.resolve(plan_id)
     view = view_plan(wired, chosen)
-    rows = decidable(_named(select_rows(view, where), items), actions)
+    selected = select_rows(view, where)
+    rows = decidable(_named(selected, items) if items else _open(selected, where), actions)
     decide_rows(wired, chosen, rows, _verdict(verb), reason=reason, until=until)
     if as_json:
         emit_json(verb, {"plan": chosen, "items": [row["item"] for row in rows], "by": wired.person.label})
@@ -104,9 +105,15 @@ def decide_rows(
         wired.decisions.decide(same, said, person=wired.person, reason=reason, plan_id=plan_id, expires_at=until)
 
 
-def _named(rows: list[dict[str, Any]], items: list[str] | None) -> list[dict[str, Any]]:
-    if not items:
-        return rows
+def _open(rows: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
+    """Rows nobody decided on yet: a wide selector must not undo what a person said about one item.
+
+    A selector that speaks of decisions means what it says.
+    """
+    return rows if "decision" in where else [row for row in rows if not row["decision"]]
+
+
+def _named(rows: list[dict[str, Any]], items: list[str]) -> list[dict[str, Any]]:
     found = []
     for item in items:
         matching = [row for row in rows if row["item"].startswith(item)]

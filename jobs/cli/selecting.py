@@ -28,8 +28,8 @@ def decidable(rows: list[dict[str, Any]], actions: tuple[str, ...]) -> list[dict
     found = [row for row in rows if row["action"] in actions]
     if not found:
         raise Stop(
-            f"no item that waits for a decision ({' or '.join(actions)}) is among the {len(rows)} selected rows; "
-            "look at `platbook show --where ...` first",
+            f"no item that waits for a decision ({' or '.join(actions)}) is among the rows selected; look at "
+            "`platbook show --where ...` first (a selector leaves what is decided alone unless it names decision)",
             Exit.ERROR,
         )
     return found
