@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mappings.insight_policy import KpiPolicy, ScorePolicy, SegmentPolicy
+from mappings.routing_policy import HoldPolicy, LeadPolicy
 from mappings.schema import CrmMap, FeedLayout, Strict
 from mappings.schema import Header as Header
 from mappings.structure_policy import AuthorityPolicy, TriggerPolicy
@@ -129,7 +130,11 @@ class Rep(Strict):
     service_lines: tuple[str, ...] = ()
     active: bool = True
     leave_from: str = ""
-    leave_to: str = ""
+    leave_to: str = ""  # first day back
+    delegate: str = ""  # e-mail of who stands in
+    manager: str = ""  # e-mail
+    capacity: int = Field(default=0, ge=0)  # open work carried at most, deals and leads; 0 = no limit
+    since: str = ""  # ISO date the person began in this role
 
 
 class RepPolicy(Strict):
@@ -232,6 +237,8 @@ class Policies(Strict):
     scores: ScorePolicy = ScorePolicy(policy=_unset("scores"))
     segments: SegmentPolicy = SegmentPolicy(policy=_unset("segments"))
     kpis: KpiPolicy = KpiPolicy(policy=_unset("kpis"))
+    leads: LeadPolicy = LeadPolicy(policy=_unset("leads"))
+    holds: HoldPolicy = HoldPolicy(policy=_unset("holds"))
 
 
 class Regulation(Strict):

@@ -30,6 +30,7 @@ from mappings.policy import (
     TerritoryPolicy,
     TierPolicy,
 )
+from mappings.routing_checks import check_holds, check_leads, check_roster
 from mappings.structure_checks import check_authority, check_triggers
 
 _US = (
@@ -191,6 +192,8 @@ def check_reps(document: Document, policy: RepPolicy) -> Problems:
             yield document.problem((*place, "email"), f"{rep.email!r} is not an e-mail address")
         yield from _check_states(document, (*place, "states"), rep.states)
         yield from _check_period(document, place, ("leave_from", rep.leave_from), ("leave_to", rep.leave_to))
+        yield from _check_date(document, (*place, "since"), rep.since, optional=True)
+    yield from check_roster(document, policy)
 
 
 def check_territories(document: Document, policy: TerritoryPolicy) -> Problems:
@@ -342,6 +345,8 @@ CHECKS: Mapping[str, Callable[[Document, Any], Problems]] = {
     "routing": check_routing,
     "authority": check_authority,
     "triggers": check_triggers,
+    "leads": check_leads,
+    "holds": check_holds,
     "reps": check_reps,
     "territories": check_territories,
     "guards": check_guards,
