@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 NativeRecord = Mapping[str, Any]
 """One record as the CRM sent it: native field name to JSON value."""
@@ -174,4 +174,45 @@ class Target(Protocol):
 
     def team_sizes(self, record_ids: Sequence[str]) -> Mapping[str, int]:
         """Number of account-team members now; an account without one is absent. Empty where teams do not exist."""
+        ...
+
+
+@runtime_checkable
+class TeamTarget(Target, Protocol):
+    """A target whose accounts have teams that an owner change would end (lane TEAM keeps them)."""
+
+    def team(self, record_ids: Sequence[str]) -> Mapping[str, tuple[TeamMember, ...]]:
+        """Members now by account id, with everything needed to put them back; without a team: absent."""
+        ...
+
+    def open_opportunities(self, record_ids: Sequence[str]) -> Mapping[str, tuple[OwnedChild, ...]]:
+        """Open opportunities now by account id: what an owner change may take along; none: absent."""
+        ...
+
+    def restore_team(
+        self, members: Sequence[TeamMember], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Put back the members that are not there; one result per member in that order, PRESENT for the others."""
+        ...
+
+
+@runtime_checkable
+class JobTarget(Target, Protocol):
+    """A target that can write thousands of rows as a job of its own (lane BULK)."""
+
+    def write_job(
+        self,
+        writes: Sequence[Write],
+        *,
+        stamp: str,
+        before_send: Callable[[], None],
+        on_job: Callable[[str], None],
+    ) -> tuple[WriteResult, ...]:
+        """Like `write` on lane BULK; `on_job` gets each job's id before the job can write anything."""
+        ...
+
+    def resume_job(
+        self, job_id: str, writes: Sequence[Write], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Results of a job made of these writes by an earlier run; waits for it, and never sends a row again."""
         ...

@@ -170,6 +170,16 @@ def collection_outcomes(record_ids: Sequence[str], status: int, body: object) ->
     return tuple(_collected(record_id, row) for record_id, row in zip(record_ids, body, strict=True))
 
 
+def created_outcomes(count: int, status: int, body: object) -> tuple[Outcome, ...]:
+    """Give one outcome per row of a collection of new records, by position."""
+    if not 200 <= status < 300:
+        return (row_outcome(status, body),) * count
+    if not isinstance(body, list) or len(body) != count:
+        lost = Outcome(verdict=Verdict.UNKNOWN, code="RESULT_COUNT", message="rows and results differ in number")
+        return (lost,) * count
+    return tuple(_collected(None, row) for row in body)
+
+
 def composite_results(references: Sequence[str], body: object) -> list[dict[str, Any]] | None:
     """Give one result per subrequest in the order asked; a missing or broken one as status 500. None: not readable."""
     answered = body.get("compositeResponse") if isinstance(body, Mapping) else None
@@ -188,11 +198,11 @@ def _is_part(item: object) -> bool:
     return type(item.get("httpStatusCode")) is int and is_plain
 
 
-def _collected(record_id: str, row: object) -> Outcome:
+def _collected(record_id: str | None, row: object) -> Outcome:
     if not isinstance(row, Mapping) or not isinstance(row.get("success"), bool):
         return Outcome(verdict=Verdict.UNKNOWN, code="RESULT_SHAPE", message="the row result is not readable")
     named = row.get("id")
-    if isinstance(named, str) and named and (not is_id(named) or to_18(named) != to_18(record_id)):
+    if record_id and isinstance(named, str) and named and (not is_id(named) or to_18(named) != to_18(record_id)):
         return Outcome(verdict=Verdict.UNKNOWN, code="ID_MISMATCH", message="the row result names another record")
     if row["success"]:
         return Outcome(verdict=Verdict.OK)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.errors import Fatal, Rejected, Retriable
-from connectors.protocol import Current, Lane, Verdict, Write, WriteResult
+from connectors.protocol import Current, Lane, OwnedChild, TeamMember, Verdict, Write, WriteResult
 from connectors.salesforce import soql
-from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS, TEAM_IDS
+from connectors.salesforce.bulk import BulkLane
+from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.responses import (
     SYSTEM,
@@ -17,7 +18,6 @@ from connectors.salesforce.responses import (
     collection_outcomes,
     failure,
     row_outcome,
-    unreadable,
 )
 from connectors.salesforce.sending import (
     NO_ASSIGNMENT_RULES,
@@ -30,6 +30,7 @@ from connectors.salesforce.sending import (
     stamped,
 )
 from connectors.salesforce.session import Session
+from connectors.salesforce.teams import TeamLane, TeamResult
 
 _PLAIN = {"Accept-Encoding": "identity"}  # a compressed answer carries another ETag
 _STAMP = "SystemModstamp"
@@ -41,14 +42,25 @@ class SalesforceTarget:
     """Writes one Salesforce organisation (connectors.protocol.Target)."""
 
     def __init__(
-        self, session: Session, *, native_object: str = "Account", conditional_in_composite: bool = True
+        self,
+        session: Session,
+        *,
+        native_object: str = "Account",
+        conditional_in_composite: bool = True,
+        teams: TeamLane | None = None,
+        bulk: BulkLane | None = None,
     ) -> None:
-        """Set `conditional_in_composite` False where If-Match is not honoured inside composite: one row a call then."""
+        """Set `conditional_in_composite` False where If-Match is not honoured inside composite: one row a call then.
+
+        `teams` and `bulk` replace the lanes of their names, to choose another way or other patience.
+        """
         self.session = session
         self.meter = session.meter
         self.conditional_in_composite = conditional_in_composite
         self._object = soql.identifier(native_object)
         self._etags_in_composite = True  # until an answer shows otherwise
+        self.teams = teams or TeamLane(session)
+        self.bulk = bulk or BulkLane(session, native_object=native_object)
 
     def read(self, record_ids: Sequence[str], fields: Sequence[str], *, versions: bool) -> Mapping[str, Current | None]:
         """Give the current state by record id as asked; None = deleted or not visible. Read-only.
@@ -72,9 +84,17 @@ class SalesforceTarget:
         Nothing is ever sent twice after a lost answer: those rows come back UNKNOWN, and after two lost answers in a
         row the rest comes back RETRIABLE, unsent. Once something has been answered, an error that stops the run turns
         the rest RETRIABLE with its code instead of hiding what was written; before that it is raised.
-        Raises ValueError for a write that may not be sent: no usable version on the conditional lane, two values for
-        one field of a record, or the association lane.
+        The team lane reads the teams itself; the bulk lane's jobs are known to nobody: use change_owners and write_job
+        where a crash must not lose them.
+        Raises ValueError for a write that may not be sent: no usable version on the conditional lane, no old owner on
+        the team lane, two values for one field of a record, or the association lane.
         """
+        if lane is Lane.TEAM:
+            image = self.team([write.record_id for write in writes])
+            changed = self.change_owners(writes, image=image, stamp=stamp, before_send=before_send)
+            return tuple(one.result for one in changed)
+        if lane is Lane.BULK:
+            return self.bulk.write(writes, stamp=stamp, before_send=before_send)
         rows = merged(writes, needs_version=lane is Lane.CONDITIONAL)
         size, send = self._lane(lane)
         sending = stamped(stamp, before_send)
@@ -86,17 +106,49 @@ class SalesforceTarget:
 
         Empty where the organisation has no account teams.
         """
-        sizes: dict[str, int] = {}
-        for chunk in chunks_of(list(dict.fromkeys(map(to_18, record_ids))), TEAM_IDS):
-            try:
-                members = self._team_members(chunk)
-            except Fatal as error:
-                if error.code == "INVALID_TYPE":
-                    return {}
-                raise
-            for account_id in members:
-                sizes[account_id] = sizes.get(account_id, 0) + 1
-        return {record_id: sizes[to_18(record_id)] for record_id in record_ids if to_18(record_id) in sizes}
+        return {record_id: len(members) for record_id, members in self.teams.team(record_ids).items()}
+
+    def team(self, record_ids: Sequence[str]) -> Mapping[str, tuple[TeamMember, ...]]:
+        """Give the account-team members by id as asked; an account without a team is absent. Read-only."""
+        return self.teams.team(record_ids)
+
+    def open_opportunities(self, record_ids: Sequence[str]) -> Mapping[str, tuple[OwnedChild, ...]]:
+        """Give the open opportunities by id as asked, with their owners; none: absent. Read-only."""
+        return self.teams.open_opportunities(record_ids)
+
+    def change_owners(
+        self,
+        writes: Sequence[Write],
+        *,
+        image: Mapping[str, Sequence[TeamMember]],
+        stamp: str,
+        before_send: Callable[[], None],
+    ) -> tuple[TeamResult, ...]:
+        """Change owners and keep the teams of `image`; see connectors.salesforce.teams.TeamLane.change_owners."""
+        return self.teams.change_owners(writes, image=image, stamp=stamp, before_send=before_send)
+
+    def restore_team(
+        self, members: Sequence[TeamMember], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Put back the members that are not there; one result per member in that order. May be repeated."""
+        return self.teams.restore_team(members, stamp=stamp, before_send=before_send)
+
+    def write_job(
+        self,
+        writes: Sequence[Write],
+        *,
+        stamp: str,
+        before_send: Callable[[], None],
+        on_job: Callable[[str], None],
+    ) -> tuple[WriteResult, ...]:
+        """Update by Bulk jobs whose ids `on_job` gets before they start; see connectors.salesforce.bulk.BulkLane."""
+        return self.bulk.write(writes, stamp=stamp, before_send=before_send, on_job=on_job)
+
+    def resume_job(
+        self, job_id: str, writes: Sequence[Write], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Give the results of a job that an earlier run made of these writes; no row is sent again."""
+        return self.bulk.resume(job_id, writes, stamp=stamp, before_send=before_send)
 
     def honours_conditions(self, record_id: str, *, stamp: str, before_send: Callable[[], None]) -> bool:
         """Tell whether If-Match is honoured inside composite: a write of nothing, at a version no record has.
@@ -115,7 +167,7 @@ class SalesforceTarget:
             return CONDITIONAL_ROWS, self._send_conditional
         if lane is Lane.CONDITIONAL:
             return 1, self._send_single
-        raise ValueError(f"lane {lane} is not Salesforce's; use conditional or batch")
+        raise ValueError(f"lane {lane} is not Salesforce's; use conditional, batch, team or bulk")
 
     # reading
 
@@ -186,19 +238,6 @@ class SalesforceTarget:
         if error.code in _NOT_VISIBLE:
             return None
         raise error
-
-    def _team_members(self, account_ids: list[str]) -> list[str]:
-        query = soql.select("AccountTeamMember", ("Id", "AccountId"), where=soql.id_in("AccountId", account_ids))
-        members: list[str] = []
-        resource, params = "query", {"q": query}
-        while True:
-            body = self.session.call("GET", resource, route="team_query", is_write=False, params=params).body
-            if not isinstance(body, dict) or not (body.get("done") or body.get("nextRecordsUrl")):
-                raise unreadable(route="team_query", is_write=False)
-            members += [to_18(record["AccountId"]) for record in body.get("records") or []]
-            if body.get("done"):
-                return members
-            resource, params = body["nextRecordsUrl"], {}
 
     # writing
 

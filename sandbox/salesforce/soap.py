@@ -139,7 +139,7 @@ def fault(error: ApiError) -> str:
     )
     text = f"<faultcode>sf:{error.code}</faultcode><faultstring>{error.code}: {escape(error.message)}</faultstring>"
     inner = f'<soapenv:Fault xmlns:sf="{FAULT}">{text}<detail>{detail}</detail></soapenv:Fault>'
-    return _envelope(inner)
+    return _envelope(inner, "")  # faultcode and faultstring are in no namespace
 
 
 def _with_options(call: Call, options: Mapping[str, bool]) -> Call:
@@ -186,10 +186,10 @@ def _refused(error: ApiError) -> str:
 
 
 def _answer(results: str) -> str:
-    return _envelope(f"<updateResponse>{results}</updateResponse>")
+    spaces = f' xmlns="{PARTNER}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+    return _envelope(f"<updateResponse>{results}</updateResponse>", spaces)
 
 
-def _envelope(body: str) -> str:
-    spaces = f'xmlns:soapenv="{ENVELOPE}" xmlns="{PARTNER}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
-    start = f'<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope {spaces}>'
+def _envelope(body: str, spaces: str) -> str:
+    start = f'<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="{ENVELOPE}"{spaces}>'
     return f"{start}<soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"

@@ -10,6 +10,9 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
+from connectors.salesforce.auth import ClientCredentials, connect
+from connectors.salesforce.retry import RetryPolicy
+from connectors.salesforce.session import Session
 from sandbox.server import Sandbox
 from sandbox.world import World
 
@@ -167,6 +170,36 @@ def loopback_session(sandbox: Sandbox) -> Iterator[requests.Session]:
     """A requests session for simple-salesforce that ends up at the sandbox."""
     with requests.Session() as session:
         session.mount("https://", Loopback(sandbox.base_url))
+        yield session
+
+
+class Waits:
+    """A clock that moves only by sleeping, and what was slept."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Remember."""
+        self.slept.append(seconds)
+
+    def clock(self) -> float:
+        """The seconds slept so far."""
+        return sum(self.slept)
+
+
+@pytest.fixture
+def waits() -> Waits:
+    """What the session of the test waits for, without waiting."""
+    return Waits()
+
+
+@pytest.fixture
+def salesforce_session(sandbox: Sandbox, waits: Waits) -> Iterator[Session]:
+    """The connector's session at the sandbox Salesforce, with three tries and no real waiting."""
+    policy = RetryPolicy(tries=3, sleep=waits.sleep, clock=waits.clock)
+    login = ClientCredentials(client_id="sandbox", client_secret="sandbox", login_url=sandbox.base_url)
+    with connect(login, timeout_s=5, policy=policy) as session:
         yield session
 
 

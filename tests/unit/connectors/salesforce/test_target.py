@@ -208,7 +208,7 @@ def test_a_write_that_may_not_be_sent_stops_before_the_wire(
 
 
 def test_the_association_lane_is_not_salesforces(target: SalesforceTarget) -> None:
-    with pytest.raises(ValueError, match="conditional or batch"):
+    with pytest.raises(ValueError, match="conditional, batch, team or bulk"):
         _send(target, _writes(1), Lane.ASSOCIATION)
 
 
