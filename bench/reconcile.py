@@ -20,8 +20,7 @@ from sync.world import Reconciliation, World
 STAGES: tuple[tuple[str, str], ...] = (
     ("link", "identity"),
     ("enrich", "enrichment"),
-    ("feed_edges", "hierarchy"),
-    ("resolve", "hierarchy"),
+    ("grow", "hierarchy"),
     ("confirmed_facts", "segmentation"),
     ("holders", "segmentation"),
     ("classify", "segmentation"),

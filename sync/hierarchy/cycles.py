@@ -19,8 +19,8 @@ class Cycle:
 def find_cycles(edges: Iterable[Mapping[str, Any]], source_priority: Sequence[str]) -> tuple[Cycle, ...]:
     """Every component of more than one account, sorted by members.
 
-    Edges have `edge_id`, `child`, `parent`, `confidence_bp`, `source`, `effective_from`. The weakest has the lowest
-    confidence, then the least trusted source, then was seen last, then has the greatest id.
+    Edges have `edge_id`, `child`, `parent`, `confidence_bp`, `source`, `first_seen`, `effective_from`. The weakest has
+    the lowest confidence, then the least trusted source, then was seen last, then has the greatest id.
     """
     rows = sorted(edges, key=lambda edge: str(edge["edge_id"]))
     graph: dict[str, list[str]] = {}
@@ -86,4 +86,5 @@ def _popped(node: str, stack: list[str], on_stack: set[str]) -> list[frozenset[s
 def _weakness(edge: Mapping[str, Any], source_priority: Sequence[str]) -> tuple[int, int, str, str]:
     source = edge["source"]
     trust = source_priority.index(source) if source in source_priority else len(source_priority)
-    return (-(edge["confidence_bp"] or 0), trust, edge["effective_from"] or "", str(edge["edge_id"]))
+    seen = edge.get("first_seen") or edge["effective_from"] or ""
+    return (-(edge["confidence_bp"] or 0), trust, seen, str(edge["edge_id"]))

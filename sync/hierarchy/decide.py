@@ -18,8 +18,10 @@ _OPERATING = ("MANAGES", "LEASES")
 
 def decide_single(edges: Frame, incumbents: Frame, policy: HierarchyPolicy) -> Frame:
     """DECIDED for children with one candidate edge."""
+    override = certain(nw.col("is_override"))
     basis = cases(
         [
+            (override, "steward_override"),
             (_operates(), "operator"),
             (one_of(nw.col("kind"), _OPERATING), "no_control"),
             (nw.col("kind") != "OWNS", "site_of"),
@@ -28,7 +30,8 @@ def decide_single(edges: Frame, incumbents: Frame, policy: HierarchyPolicy) -> F
         ],
         "no_control",
     )
-    judged = edges.with_columns(basis=basis)
+    alone = override & (nw.col("parent") == nw.col("child"))  # it stands alone, whatever else is known
+    judged = edges.with_columns(basis=basis, parent=nw.when(~alone).then(nw.col("parent")))
     lost = _keep_incumbent(judged.filter(nw.col("basis") == "no_control"), incumbents)
     return stack([conform(judged.filter(nw.col("basis") != "no_control"), DECIDED), lost])
 

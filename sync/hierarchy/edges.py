@@ -1,7 +1,8 @@
 """Control edges between accounts, read from the vendor's flat columns `IDN` and `IDN Parent`.
 
-The columns carry no percentage and no date, so an edge is SITE_OF with unknown control, in force since the delivery
-that shows it. A blank IDN is unknown: where the delivery before named one, that edge is carried on and a person looks.
+The columns carry no percentage and no date, so an edge is SITE_OF with unknown control. Where the delivery before named
+another parent, the old edge ended and the new one began on the date of the delivery that shows it: an inferred date,
+later than the true one. A blank IDN is unknown: that edge is carried on and a person looks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from sync.engine import Engine, Frame
-from sync.frames import conform, first_by, stack, text
+from sync.frames import certain, conform, first_by, null, stack, text
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 EDGES: Schema = {
@@ -28,6 +29,8 @@ EDGES: Schema = {
     "source_ref": TEXT,
     "effective_from": TEXT,  # ISO date, null = always
     "effective_to": TEXT,  # first day it no longer holds, null = open
+    "first_seen": TEXT,  # ISO date the source first showed it; null = not said
+    "is_override": BOOL,  # a steward's word that decides alone; one that names the child itself: it stands alone
     "state": TEXT,  # ACTIVE, ANNOUNCED, ENDED, REJECTED
 }
 """Edges from child account to parent account. Several per child are allowed."""
@@ -52,14 +55,14 @@ class FeedEdges:
     """What the vendor's columns say of who belongs to whom."""
 
     edges: Frame  # EDGES
-    stubs: Frame  # account_id, name of parents without a row of their own
+    stubs: Frame  # account_id, name, feed, vendor_id of parents without a row of their own
     blanks: Frame  # firms whose system vanished: feed, firm_id, account_id, name, previous_idn, ref
 
 
 def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
     """Edges of the newest delivery, and those carried on from the one before for firms that went blank."""
     blanks = engine.materialize(_vanished(world, links))
-    pairs = engine.materialize(_distinct_pairs(world, blanks))
+    pairs = engine.materialize(_distinct_pairs(world, blanks, engine))
     ids = engine.materialize(_account_ids(pairs, links, engine))
     edges = pairs.join(
         ids.select("feed", nw.col("vendor_id").alias("child_vendor"), nw.col("account_id").alias("child")),
@@ -76,19 +79,54 @@ def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
         confidence_bp=nw.lit(FEED_CONFIDENCE_BP),
         source=nw.col("feed"),
         source_ref=nw.col("ref"),
-        state=nw.lit("ACTIVE"),
+        first_seen=nw.col("effective_from"),
     ).filter(nw.col("child") != nw.col("parent"))
     named = ids.filter(nw.col("is_stub")).join(_vendor_names(world), on=["feed", "vendor_id"], how="left")
-    stubs = first_by(named, ["account_id"], ["feed", "vendor_id"]).select("account_id", "name")
+    stubs = first_by(named, ["account_id"], ["feed", "vendor_id"]).select("account_id", "name", "feed", "vendor_id")
     return FeedEdges(edges=engine.materialize(conform(described, EDGES)), stubs=stubs, blanks=blanks)
 
 
-def _distinct_pairs(world: World, blanks: Frame) -> Frame:
-    """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out."""
+_PAIR = ("feed", "child_vendor", "parent_vendor")
+_PAIRS: Schema = dict.fromkeys((*_PAIR, "ref", "effective_from", "effective_to", "state"), TEXT)
+
+
+def _distinct_pairs(world: World, blanks: Frame, engine: Engine) -> Frame:
+    """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out.
+
+    Pairs that the delivery before did not have begin with this one, and those it had instead ended then.
+    """
     kept = world.previous_firms.join(blanks.select("feed", "firm_id"), on=["feed", "firm_id"], how="semi")
     pairs = stack([_vendor_pairs(world.firms), _vendor_pairs(kept)])
     apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
-    return apart.group_by("feed", "child_vendor", "parent_vendor").agg(nw.col("ref").min())
+    once = apart.group_by(*_PAIR).agg(nw.col("ref").min())
+    moved = engine.materialize(_moved(world))
+    began = moved.select(*_PAIR, nw.col("as_of").alias("effective_from"))
+    running = once.join(began, on=list(_PAIR), how="left").with_columns(effective_to=null(TEXT), state=nw.lit("ACTIVE"))
+    return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved))])
+
+
+def _moved(world: World) -> Frame:
+    """Firms whose nearest system is another one than in the delivery before, both named, and the newer date."""
+    before = world.previous_firms.select(
+        "feed", nw.col("firm_id").alias("child_vendor"), _nearest().alias("left"), _ref().alias("left_ref")
+    )
+    now = world.firms.select(
+        "feed", nw.col("firm_id").alias("child_vendor"), _nearest().alias("parent_vendor"), "as_of"
+    )
+    both = now.filter(~nw.col("parent_vendor").is_null()).join(before, on=["feed", "child_vendor"], how="inner")
+    return both.filter(~certain(nw.col("left") == nw.col("parent_vendor")))
+
+
+def _ended(moved: Frame) -> Frame:
+    left = moved.filter(~nw.col("left").is_null(), nw.col("left") != nw.col("child_vendor"))
+    return left.select(
+        "feed",
+        "child_vendor",
+        nw.col("left").alias("parent_vendor"),
+        nw.col("left_ref").alias("ref"),
+        nw.col("as_of").alias("effective_to"),
+        nw.lit("ENDED").alias("state"),
+    )
 
 
 def _vendor_names(world: World) -> Frame:
@@ -150,11 +188,10 @@ def _vanished(world: World, links: Frame) -> Frame:
 
 def _vendor_pairs(firms: Frame) -> Frame:
     """Vendor ids of child and parent, self references included."""
-    system = nw.coalesce("idn_id", "idn_parent_id")
     first = firms.select(
         "feed",
         nw.col("firm_id").alias("child_vendor"),
-        system.alias("parent_vendor"),
+        _nearest().alias("parent_vendor"),
         _ref().alias("ref"),
     )
     second = firms.filter(~nw.col("idn_id").is_null()).select(
@@ -164,6 +201,11 @@ def _vendor_pairs(firms: Frame) -> Frame:
         _ref().alias("ref"),
     )
     return stack([first, second])
+
+
+def _nearest() -> nw.Expr:
+    """Vendor id of the nearest system that a firm's row names."""
+    return nw.coalesce("idn_id", "idn_parent_id")
 
 
 def _ref() -> nw.Expr:

@@ -1,6 +1,7 @@
 """From edges to one tree: each account's parent, system, depth and path on a date.
 
-1. Candidates: active control edges in force on the date, sure enough, whose parent is no boundary (investor, landlord).
+1. Candidates: control edges in force on the date, sure enough, whose parent is no boundary (investor, landlord). A
+   steward's override is the only candidate of its child.
 2. Rounds from the roots down: a child is decided once all its candidate parents are, because shares are summed by
    ultimate parent. A child with one candidate needs no sums.
 3. Whatever no round reaches hangs on a cycle: the weakest edge of each is left out, its members are reported, and the
@@ -28,7 +29,7 @@ HIERARCHY: Schema = {
     "system_name": TEXT,
     "depth": INT,  # 0 for a root
     "path": TEXT,  # account ids from the root down, separated by "/"
-    "basis": TEXT,  # root, site_of, operator, owns_majority, owns_pct_unknown, no_control
+    "basis": TEXT,  # root, steward_override, site_of, operator, owns_majority, owns_pct_unknown, no_control
     "source_ref": TEXT,  # the edge's source; null for a root
     "conflict": TEXT,  # CYCLE, NO_CONTROL, DEPTH; null = none. Such a parent is for reading, not for writing
 }
@@ -46,11 +47,14 @@ class Tree:
 
     hierarchy: Frame  # HIERARCHY, materialized
     cycles: tuple[Cycle, ...]
+    candidates: (
+        Frame  # EDGES that might have made a parent, with `edge_id`, `trust`, `rivals`; cycles' weakest left out
+    )
 
 
 def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Tree:
     """The tree of NODES under EDGES on an ISO date. Terminates for any edges; row order does not matter."""
-    candidates = engine.materialize(_candidates(edges, nodes, policy, as_of))
+    candidates = engine.materialize(_candidates(edges, nodes, policy, as_of, engine))
     cycles: list[Cycle] = []
     while True:
         levels, pending = _climb(candidates, nodes, policy, engine)
@@ -65,16 +69,18 @@ def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, eng
     members = {member for cycle in cycles for member in cycle.members}
     named = engine.materialize(_named(flat, nodes, members))
     _check_closure(named, engine)
-    return Tree(hierarchy=named, cycles=tuple(sorted(cycles, key=lambda cycle: cycle.members)))
+    ordered = tuple(sorted(cycles, key=lambda cycle: cycle.members))
+    return Tree(hierarchy=named, cycles=ordered, candidates=candidates)
 
 
-def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str) -> Frame:
+def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Frame:
     """Edges that may make a parent on the date, once per (child, parent, kind); adds `edge_id`, `trust`, `rivals`."""
     above = nodes.filter(~one_of(nw.col("kind"), policy.boundary_types)).select(nw.col("account_id").alias("parent"))
+    overrides = certain(nw.col("is_override"))
     active = edges.filter(
-        nw.col("state") == "ACTIVE",
+        (nw.col("state") == "ACTIVE") | certain((nw.col("state") == "ENDED") & (nw.col("effective_to") > as_of)),
         one_of(nw.col("kind"), policy.control_edges),
-        nw.col("child") != nw.col("parent"),
+        (nw.col("child") != nw.col("parent")) | overrides,
         nw.coalesce(nw.col("effective_from") <= as_of, nw.lit(True)),
         nw.coalesce(nw.col("effective_to") > as_of, nw.lit(True)),
         nw.coalesce("confidence_bp", nw.lit(0)) >= policy.min_confidence_bp,
@@ -86,8 +92,19 @@ def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str)
         edge_id=nw.concat_str(parts, separator="|"),
     )
     ranked = described.with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), nw.col("edge_id")))
-    once = lowest_by(ranked, ["child", "parent", "kind"], "order").drop("order")
+    once = engine.materialize(lowest_by(ranked, ["child", "parent", "kind"], "order").drop("order"))
+    if engine.count(once.filter(overrides).head(1)):
+        once = _overridden(once)
     return once.with_columns(rivals=nw.len().over("child"))
+
+
+def _overridden(candidates: Frame) -> Frame:
+    """Children with an override have that edge alone: the one that began last. Two of one day are weighed as facts."""
+    own = candidates.filter(certain(nw.col("is_override")))
+    began = own.with_columns(began=nw.coalesce("effective_from", nw.lit("")))
+    last = began.with_columns(last=nw.col("began").max().over("child")).filter(nw.col("began") == nw.col("last"))
+    rest = candidates.join(own.select("child").unique(), on="child", how="anti")
+    return stack([rest, last.drop("began", "last")])
 
 
 def _climb(candidates: Frame, nodes: Frame, policy: HierarchyPolicy, engine: Engine) -> tuple[list[Frame], Frame]:

@@ -1,0 +1,91 @@
+"""The whole hierarchy of a world: vendor columns and stated edges together, resolved on a date, with who is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import narwhals as nw
+
+from mappings.policy import HierarchyPolicy
+from sync.engine import Engine, Frame
+from sync.frames import conform, stack
+from sync.hierarchy.edges import NODES, FeedEdges, feed_edges
+from sync.hierarchy.stated import SUCCESSIONS, Stated, stated_edges
+from sync.hierarchy.status import statuses
+from sync.hierarchy.tree import Tree, resolve
+from sync.identity.parties import live
+from sync.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """Records and firms by account: what identity and enrichment found."""
+
+    world: World
+    links: Frame  # LINKS
+    accounts: Frame  # ACCOUNTS
+    confirmed: Frame  # CONFIRMED facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forest:
+    """The resolved hierarchy, what it was made of, and what kept it from being plain."""
+
+    edges: Frame  # EDGES of all sources, successions left out
+    nodes: Frame  # NODES
+    tree: Tree
+    feed: FeedEdges
+    stated: Stated | None  # None = no edge feed was delivered
+    status: Frame  # STATUS
+
+
+def grow(linked: Linked, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Forest:
+    """The forest of a world on an ISO date."""
+    feed = feed_edges(linked.world, linked.links, engine)
+    stated = stated_edges(linked.world, linked.links, feed, policy, as_of, engine)
+    nodes = engine.materialize(_nodes(linked, feed, stated))
+    edges = feed.edges if stated is None else engine.materialize(stack([feed.edges, stated.edges]))
+    successions = engine.table([], SUCCESSIONS) if stated is None else stated.successions
+    return Forest(
+        edges=edges,
+        nodes=nodes,
+        tree=resolve(edges, nodes, policy, as_of, engine),
+        feed=feed,
+        stated=stated,
+        status=statuses(linked.confirmed, successions, engine),
+    )
+
+
+def named_roots(world: World, links: Frame) -> Frame:
+    """`account_id` of organisations whose own vendor row names them as their own parent."""
+    firms = world.firms.filter(
+        nw.col("idn_id") == nw.col("firm_id"), nw.coalesce("idn_parent_id", "idn_id") == nw.col("firm_id")
+    ).select(nw.col("feed").alias("source"), nw.col("firm_id").alias("source_id"))
+    return links.join(firms, on=["source", "source_id"], how="semi").select("account_id").unique()
+
+
+def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None) -> Frame:
+    """NODES: every account, and every organisation that only appears as somebody's parent."""
+    kind = nw.col("firm_type").str.to_uppercase().alias("kind")
+    own = linked.accounts.select("account_id", "name", kind).join(
+        _incumbents(linked.world, linked.links), on="account_id", how="left"
+    )
+    stubs = feed.stubs.with_columns(nw.lit(value=True).alias("is_stub"))
+    parts = [conform(own, NODES), conform(stubs, NODES)]
+    if stated is None:
+        return stack(parts)
+    nodes = stack([*parts, stated.nodes])
+    typed = nodes.join(stated.kinds.rename({"kind": "stated_kind"}), on="account_id", how="left")
+    return conform(typed.with_columns(kind=nw.coalesce("stated_kind", "kind")), NODES)
+
+
+def _incumbents(world: World, links: Frame) -> Frame:
+    """`account_id`, `incumbent`: the account of the parent the CRMs show today, where they show one."""
+    linked = links.select(nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id")
+    children = live(world.records).filter(~nw.col("parent").is_null()).select("connection", "record_id", "parent")
+    above = linked.rename({"record_id": "parent", "account_id": "incumbent"})
+    shown = children.join(linked, on=["connection", "record_id"], how="inner").join(
+        above, on=["connection", "parent"], how="inner"
+    )
+    once = shown.select("account_id", "incumbent").unique()
+    return once.with_columns(parents=nw.len().over("account_id")).filter(nw.col("parents") == 1).drop("parents")
