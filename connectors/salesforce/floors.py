@@ -12,6 +12,8 @@ RETRIEVE_ROWS = 2000  # ids in one retrieve call
 CONDITIONAL_ROWS = 25  # subrequests in one composite call
 COLLECTION_ROWS = 200  # rows in one sObject collection
 BATCH_ROWS = 5 * COLLECTION_ROWS  # five collections fit one composite call
+BULK_FROM_ROWS = 5000  # from here on a Bulk job takes no more calls than packed collections; below, it is slower
+TEAM_ROWS = 200  # owner changes in one SOAP call
 TEAM_IDS = 400  # account ids in one team query; keeps the address below 16 KB
 
 
@@ -30,6 +32,21 @@ def push_floor(*, conditional: int = 0, batch: int = 0, team_checks: int = 0, ve
     writes = _calls(conditional, CONDITIONAL_ROWS) + _calls(batch, BATCH_ROWS)
     after = _calls(conditional + batch, RETRIEVE_ROWS) if verify else 0
     return before + writes + after + _calls(team_checks, TEAM_IDS)
+
+
+def bulk_floor(rows: int, *, polls: int = 1, failed: bool = False) -> int:
+    """Give the calls for writing this many records as one journaled job: create, upload, close, polls, failures."""
+    return 3 + polls + failed if rows else 0
+
+
+def team_floor(pairs: Iterable[int]) -> int:
+    """Give the calls for owner changes that keep teams, by the accounts of each pair of old and new owner.
+
+    One team query per 400 before and after, one SOAP call per 200 of a pair, one verifying retrieve per 2,000.
+    """
+    counts = list(pairs)
+    rows = sum(counts)
+    return 2 * _calls(rows, TEAM_IDS) + sum(_calls(count, TEAM_ROWS) for count in counts) + _calls(rows, RETRIEVE_ROWS)
 
 
 def _calls(rows: int, size: int) -> int:

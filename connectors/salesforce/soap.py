@@ -12,11 +12,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from connectors.salesforce import soql
+from connectors.salesforce.floors import TEAM_ROWS
 from connectors.salesforce.responses import Reply, failure
 from connectors.salesforce.sending import Row
 
 ROUTE = "soap_update"
-MAX_ROWS = 200
+MAX_ROWS = TEAM_ROWS
 HEADERS = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""', "Accept": "text/xml"}
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"

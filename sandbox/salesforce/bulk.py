@@ -221,12 +221,12 @@ class Ingest:
             batch = job.rows[job.taken : job.taken + size]
             tries = min(failures, self._world.settings.bulk_tries)
             job.retries += tries
+            if tries:  # a try that failed had written the first rows already
+                job.repeated += self._run(call, job, batch[: len(batch) // 2])[0]
             if failures >= self._world.settings.bulk_tries:
                 job.state = "Failed"
                 job.error = "InternalServerError : the batch failed too often"
                 return
-            if tries:  # a try that failed had written the first rows already
-                job.repeated += self._run(call, job, batch[: len(batch) // 2])[0]
             written, refused = self._run(call, job, batch)
             job.written += written
             job.refused += refused
@@ -268,7 +268,9 @@ class Ingest:
         return str(self._writer.update(call, job.object, record_id, record)["Id"]), False
 
     def _written(self, _: Call, job: Job) -> Reply:
-        rows = [*job.written, *(job.repeated if self._world.settings.bulk_repeats_results else [])]
+        told = {record_id for record_id, _, _ in job.written}
+        again = [row for row in job.repeated if row[0] in told] if self._world.settings.bulk_repeats_results else []
+        rows = [*job.written, *again]
         cells = [[record_id, str(created).lower(), *row] for record_id, created, row in rows]
         return self._results(job, ("sf__Id", "sf__Created", *job.header), cells)
 
