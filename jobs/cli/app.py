@@ -13,7 +13,7 @@ import structlog
 import typer
 from typer.exceptions import Abort, TyperException
 
-from connectors.errors import ConnectorError, Fatal
+from connectors.errors import ConnectorError, Fatal, Rejected
 from jobs.applying.model import GuardStopped, PlanRefused
 from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, runs
 from jobs.cli.exits import Exit, Stop
@@ -78,6 +78,9 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 )
 """Errors a person can act on, and the exit code of each; the first that fits counts."""
 
+PARTS = ("salesforce", "hubspot", "smtp")
+"""Outside systems that have settings of their own."""
+
 
 def main() -> None:
     """Entry point of the console script."""
@@ -138,6 +141,8 @@ def _explained(error: Exception) -> int:
 def _message(error: Exception) -> str:
     if isinstance(error, GuardStopped):
         return stopped(str(error).partition(":")[0], error.breached)
+    if isinstance(error, ConnectorError) and not isinstance(error, Rejected) and error.system in PARTS:
+        return f"{error}\nIts settings are PLATBOOK_{error.system.upper()}__*; `platbook doctor` looks at all of them."
     return str(error)
 
 

@@ -9,7 +9,7 @@ import typer
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say
-from jobs.cli.selecting import PlanOption, ReasonOption, WhereOption, decidable, select_rows
+from jobs.cli.selecting import PlanOption, ReasonOption, WhereOption, day, decidable, select_rows
 from jobs.present import view_plan
 from jobs.wiring import Wired
 from store.decisions import Verdict
@@ -52,7 +52,7 @@ def keep(
     json_: JsonFlag = False,
 ) -> None:
     """Keep what the CRM says: it becomes the agreed value, and the proposal is refused until it changes."""
-    _decide("keep", items, where, reason, plan_id, ("auto", "approve", "review"), json_, until=until)
+    _decide("keep", items, where, reason, plan_id, ("auto", "approve", "review"), json_, until=day(until, "--until"))
 
 
 def _decide(

@@ -11,7 +11,7 @@ from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import limit_lines
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps, table
-from jobs.cli.selecting import PlanOption, WhereOption, select_rows
+from jobs.cli.selecting import PlanOption, WhereOption, day, select_rows
 from jobs.explain import explain_account
 from jobs.plan import make_plan
 from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
@@ -41,12 +41,13 @@ def plan(
     json_: JsonFlag = False,
 ) -> None:
     """Decide what should change, from what was pulled and the accepted feeds. Writes nothing to any CRM."""
+    decided_on = day(as_of, "--as-of")
     wired = opened()
     if list_:
         _list_plans([dict(row) for row in wired.plans.list()], json_)
         return
     with steps() as progress:
-        planned = make_plan(wired, as_of=as_of, progress=progress)
+        planned = make_plan(wired, as_of=decided_on, progress=progress)
     view = view_plan(wired, planned.stored.id)
     if json_:
         emit_json("plan", {**plan_payload(view), "problems": [_problem(one) for one in planned.problems]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,16 @@ WhereOption = Annotated[
     str, typer.Option("--where", help='Rows meant, such as "state=conflict and owner_from=maria@acme.example".')
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stands in the audit.")]
+
+
+def day(text: str | None, option: str) -> str | None:
+    """The day an option names, as it is written; ends the command where that is no day."""
+    try:
+        if text is None or date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise Stop(f'{option}: "{text}" is not a day; expected YYYY-MM-DD, such as 2026-01-31', Exit.USAGE)
 
 
 def select_rows(view: PlanView, where: str) -> list[dict[str, Any]]:
