@@ -30,6 +30,13 @@ ORG_TYPES: tuple[str, ...] = (
     "OTHER",
 )
 STRENGTHS: tuple[str, ...] = ("STRONG", "MODERATE", "WEAK")
+SERVICE_LINES: tuple[str, ...] = ("ONCOLOGY", "CARDIOLOGY", "ORTHOPEDICS", "PRIMARY_CARE", "BEHAVIORAL_HEALTH")
+SIZES: tuple[str, ...] = ("ENTERPRISE", "MID", "SMB")
+EHR_VENDORS: tuple[str, ...] = ("EPIC", "ORACLE", "MEDITECH", "OTHER")
+PAYER_CLASSES: tuple[str, ...] = ("COMMERCIAL_HEAVY", "MIXED", "GOV_HEAVY")
+MOTIONS: tuple[str, ...] = ("CONTRACT_ACTIVATION", "DISPLACEMENT", "NEW_BUSINESS", "STANDARDIZATION")
+AFFILIATIONS: tuple[str, ...] = ("PE_BACKED", "HOSPITAL_AFFILIATED", "INDEPENDENT")
+HISTORIES: tuple[str, ...] = ("CUSTOMER", "OPEN", "LOST", "NONE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,25 @@ ROUTING_FACTS: tuple[PolicyFact, ...] = (
     _fact("owner_role", str, "Role in which the owner holds the account; unknown without an owner"),
 )
 """Facts of routing.yaml, one value per account."""
+
+
+SEGMENT_FACTS: tuple[PolicyFact, ...] = (
+    *TIER_FACTS,
+    _fact("account_tier", str, "Tier of the deciding organisation"),
+    _fact("size_tier", str, "Company size by revenue", values=SIZES),
+    _fact("it_maturity", str, "1 to 3; unknown without evidence", values=("1", "2", "3")),
+    _fact("ehr_vendor", str, "Health record vendor of most beds", values=EHR_VENDORS),
+    _fact("payer_class", str, "Class of the payer mix", values=PAYER_CLASSES),
+    _fact("motion", str, "How the account is sold to", values=MOTIONS),
+    _fact("affiliation", str, "Backing of a physician group", values=AFFILIATIONS),
+    _fact("icp_profile", str, "Ideal customer profile that holds"),
+    _fact("region", str, "Census region, or CANADA"),
+    _fact("history", str, "Deals with us so far", values=HISTORIES),
+    _fact("status", str, "ACTIVE or CLOSED", values=("ACTIVE", "CLOSED")),
+    _fact("opted_out", bool, "The organisation asked not to be contacted"),
+    _fact("high_intent", bool, "Enough strong signals in a short time"),
+)
+"""Facts of segments.yaml and of the gates in scores.yaml, one value per deciding organisation."""
 
 
 def vocabulary(facts: tuple[PolicyFact, ...]) -> Mapping[str, tuple[type, tuple[str, ...]]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mappings import insight_checks
 from mappings.expressions import near
 from mappings.lane_checks import check_lanes
 from mappings.located import Document, MappingProblem, read
@@ -31,6 +32,7 @@ from mappings.policy_checks import (
     check_survivorship,
     check_tier_words,
 )
+from mappings.routing_checks import check_lead_people
 from mappings.schema import CrmMap, FeedLayout
 
 CRM_FILES = ("salesforce.yaml", "hubspot.yaml")
@@ -174,7 +176,8 @@ class _Reading:
         for name, policy in policies.items():
             if policy:
                 yield from check_header(self._policy(name), policy)
-                yield from CHECKS[name](self._policy(name), policy) if name in CHECKS else ()
+                check = {**CHECKS, **insight_checks.CHECKS}.get(name)
+                yield from check(self._policy(name), policy) if check else ()
         yield from self._cross_checked(crms, feeds, policies)
 
     def _cross_checked(
@@ -187,6 +190,8 @@ class _Reading:
                 yield from check(self._policy(name), policies[name], sources) if policies[name] else ()
         if policies["territories"] and policies["reps"]:
             yield from check_people(self._policy("territories"), policies["territories"], policies["reps"])
+        if policies["leads"] and policies["reps"]:
+            yield from check_lead_people(self._policy("leads"), policies["leads"], policies["reps"])
         if policies["routing"] and policies["tiers"]:
             yield from check_tier_words(self._policy("routing"), policies["routing"], policies["tiers"])
         if policies["conflicts"]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import narwhals as nw
-import pyarrow as pa
 
 from mappings.facts import TIER_FACTS
+from mappings.insight_policy import Contract, SegmentPolicy
 from mappings.policy import Regulation, TierPolicy
+from mappings.schema import Header
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, first_by, null, stack, text
+from sync.segmentation.bounds import bounds, coverage, payers, sites, sizes, strength
+from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings
+from sync.segmentation.lines import with_line_strengths
 from sync.segmentation.members import certificate_of_need, roll_up, with_traits
+from sync.segmentation.statements import parsed, side_by_side
 from sync.world import BOOL, INT, TEXT, Schema
 
 _DTYPES: dict[type, Any] = {str: TEXT, int: INT, bool: BOOL}
@@ -23,16 +27,27 @@ FACT_BOUNDS: Schema = {f"{fact.name}{end}": _DTYPES[fact.type] for fact in TIER_
 }
 """Per fact: lower and upper bound (or two possible texts), null = unknown, and `__from`, where it was read."""
 
-STRONG_SHARE_BP, STRONG_GROWTH_BP = 1500, -500
-"""A service line is strong from 15 % of revenue if it does not shrink by more than 5 % a year. Source: seed figures."""
+TRAITS: Schema = {
+    "own_type": TEXT,  # of the organisation's own row, whatever it owns
+    "hospitals_count": INT,
+    "states_count": TEXT,  # "one" or "several", null without a hospital
+    **{f"{line}__{end}": TEXT for line in LINES for end in ("lo", "hi")},
+    **{f"{line}_bp": INT for line in LINES},
+    **{f"beds_{vendor}": INT for vendor in ("EPIC", "ORACLE", "MEDITECH", "OTHER")},
+    "it_best": INT,
+    "revenue_sum": INT,
+    "revenue_missing": INT,
+    "aco_hospitals": INT,
+    "payer_note": TEXT,
+    "awarded_to": TEXT,  # US, COMPETITOR, MULTI; null = not covered, or nobody said
+    **{f"{name}_text": TEXT for name in (
+        "affiliation", "pe_backed", "employees", "revenue_usd", "it_budget_usd", "it_capability", "capitated",
+        "status", "opt_out", "lighthouse_brand", "lighthouse_outcome", "lighthouse_reference",
+    )},
+}  # fmt: skip
+"""What else is known of a deciding organisation."""
 
-_PARSED = pa.schema(
-    [
-        *((n, pa.string()) for n in ("account_id", "fact", "category", "value", "valid_from", "fact_source")),
-        ("in_force", pa.bool_()),
-        ("value_bp", pa.int64()),
-    ]
-)
+_NOBODY: Header = Header(id="segments", version=1, owner="nobody", effective_from="1970-01-01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,39 +59,73 @@ class Evidence:
     facts: Frame  # CONFIRMED
     regulation: Iterable[Regulation]
     as_of: str
+    segments: SegmentPolicy = field(default_factory=lambda: SegmentPolicy(policy=_NOBODY))
+
+
+_OTHER_TYPES: tuple[tuple[str, str], ...] = (
+    ("accountable care|aco", "ACO"),
+    ("group purchasing|gpo", "GPO"),
+    ("clinically integrated", "CIN"),
+    ("physician hospital org", "PHO"),
+    ("benefit manag|pbm", "PBM"),
+    ("payer|payor|health plan|insurance", "PAYER"),
+    ("life science|pharmaceutical|biotech|medical device", "LIFE_SCIENCES"),
+    ("public health|health department", "PUBLIC_HEALTH"),
+    ("management services|mso", "MSO_PLATFORM"),
+    ("private equity|investor|investment", "INVESTOR"),
+)
 
 
 def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
-    """One row per holder: `account_id` and FACT_BOUNDS."""
+    """One row per holder: `account_id`, FACT_BOUNDS and TRAITS."""
     line = str(policy.assumptions.get("target_service_line", "ONCOLOGY")).lower()
+    category = str(policy.assumptions.get("category", ""))
+    counted = str(policy.assumptions.get("ma_counts_as", "medicare"))
     traits = engine.materialize(_members(evidence))
     con = certificate_of_need(evidence.regulation, evidence.as_of, engine)
     sums = roll_up(traits, con, f"{line}_share_bp").rename({"holder_account_id": "account_id"})
-    parsed = engine.materialize(engine.map_batches(evidence.facts, parse_shares, _PARSED))
-    holders = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
-    table = holders.join(sums, on="account_id", how="left")
-    table = table.join(_own(traits, con), on="account_id", how="left")
-    table = table.join(_the_hospital(traits), on="account_id", how="left")
-    for fact in ("procurement_centralized", "commercial_share", "non_con_share", f"{line}_strength", f"{line}_growth"):
-        about_line = line if fact.startswith(line) or fact == "non_con_share" else None
-        table = table.join(_in_force(parsed, fact, about_line), on="account_id", how="left")
-    table = table.join(_gpo(parsed, str(policy.assumptions.get("category", ""))), on="account_id", how="left")
-    bounds = [*_org_type(policy), *_strength(line), *_payers(), *_sites(), *_sizes(), *_coverage()]
-    return engine.materialize(engine.materialize(table).select("account_id", *bounds))
+    contracts = _in_force(evidence.segments.purchasing.contracts, category, evidence.as_of)
+    names = names_in_force(evidence.segments, evidence.as_of)
+    members = with_holdings(traits, con, evidence.segments, counted)
+    held = hold(members, line, contracts, names).rename({"holder_account_id": "account_id"})
+    statements = parsed(evidence.facts, engine)
+    table = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
+    for part in (sums, held, _own(traits, con), _the_hospital(traits), side_by_side(statements, _wanted(line))):
+        table = table.join(part, on="account_id", how="left")
+    table = table.join(_gpo(statements, category), on="account_id", how="left")
+    table = engine.materialize(table.with_columns(*_org_type(policy, evidence.segments)))
+    table = with_line_strengths(table, evidence.segments.strength, engine)
+    has_contracts = any(one.category == category for one in evidence.segments.purchasing.contracts)
+    facts = [
+        *strength(line), *payers(counted, evidence.segments), *sites(line), *sizes(),
+        *coverage(contracts, has_contracts=has_contracts),
+    ]  # fmt: skip
+    table = table.with_columns(*facts)
+    return engine.materialize(table.select("account_id", *FACT_BOUNDS, *TRAITS))
 
 
-def parse_shares(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds `value_bp`: a percent text in basis points; null where the value is no number."""
-    parsed = pa.array([_basis_points(value) for value in batch.column("value").to_pylist()], pa.int64())
-    columns = {name: batch.column(name) for name in batch.schema.names} | {"value_bp": parsed}
-    return pa.RecordBatch.from_arrays([columns[f.name].cast(f.type) for f in _PARSED], schema=_PARSED)
+def _wanted(line: str) -> Mapping[str, str | None]:
+    """Statements a holder is described by, and the category each must be about."""
+    about_lines = {f"{one}_{what}": one for one in LINES for what in ("strength", "growth", "volume")}
+    shares = dict.fromkeys(
+        ("medicare_share", "medicare_advantage_share", "medicaid_share", "commercial_share", "other_share"), None
+    )
+    texts = [name.removesuffix("_text") for name in TRAITS if name.endswith("_text")]
+    return {
+        **about_lines, **shares, "non_con_share": line, "providers": None, "procurement_centralized": None,
+        **dict.fromkeys(texts, None),
+    }  # fmt: skip
 
 
-def _basis_points(value: str | None) -> int | None:
-    try:
-        return None if value is None else int((Decimal(value.rstrip("%")) * 100).to_integral_value())
-    except InvalidOperation:
-        return None
+def _in_force(contracts: Iterable[Contract], category: str, as_of: str) -> tuple[Contract, ...]:
+    """Contracts for the category on the date; ours first, so that an activation wins over a displacement."""
+    order = {"US": 0, "MULTI": 1, "COMPETITOR": 2}
+    found = [
+        one
+        for one in contracts
+        if one.category == category and one.valid_from <= as_of and (not one.valid_to or as_of < one.valid_to)
+    ]
+    return tuple(sorted(found, key=lambda one: (order[one.awarded_to], one.gpo)))
 
 
 def _members(evidence: Evidence) -> Frame:
@@ -90,8 +139,14 @@ def _members(evidence: Evidence) -> Frame:
 def _own(traits: Frame, con: Frame) -> Frame:
     """What the deciding organisation is by itself."""
     deciding = traits.filter(nw.col("account_id") == nw.col("holder_account_id"))
+    words = nw.coalesce("firm_type", "account_type").str.to_lowercase()
+    other = cases([(words.str.contains(pattern), kind) for pattern, kind in _OTHER_TYPES], null(TEXT))
     return deciding.join(con, on="state", how="left").select(
-        "account_id", nw.col("kind").alias("own_kind"), nw.col("con").alias("own_con")
+        "account_id",
+        nw.coalesce(other, nw.col("kind")).alias("own_kind"),
+        nw.col("con").alias("own_con"),
+        nw.col("employees").alias("own_employees"),
+        nw.col("annual_revenue_cents").alias("own_revenue_cents"),
     )
 
 
@@ -107,56 +162,94 @@ def _the_hospital(traits: Frame) -> Frame:
     )
 
 
-def _in_force(parsed: Frame, fact: str, category: str | None) -> Frame:
-    """The newest statement in force of one fact, as `<fact>_text`, `<fact>_bp`, `<fact>_ref`."""
-    rows = parsed.filter(nw.col("fact") == fact, certain(nw.col("in_force")))
-    if category is not None:
-        rows = rows.filter((nw.col("category") == category) | (nw.col("category") == ""))
-    newest = first_by(rows, ["account_id"], ["valid_from", "fact_source", "value"], descending=["valid_from"])
-    return newest.select(
-        "account_id",
-        nw.col("value").alias(f"{fact}_text"),
-        nw.col("value_bp").alias(f"{fact}_bp"),
-        nw.col("fact_source").alias(f"{fact}_ref"),
-    )
-
-
-def _gpo(parsed: Frame, category: str) -> Frame:
+def _gpo(statements: Frame, category: str) -> Frame:
     """Whether a contract for the category is in force. A contract known for other dates only means: not covered."""
-    rows = parsed.filter(nw.col("fact") == "gpo_contract", nw.col("category") == category)
+    rows = statements.filter(nw.col("fact") == "gpo_contract", nw.col("category") == category)
     covers = certain(nw.col("in_force")) & (nw.col("value").str.to_lowercase() != "none")
-    order = cases([(covers, 0), (nw.col("in_force"), 1)], 2)
-    first = first_by(rows.with_columns(covers=covers, order=order), ["account_id"], ["order", "fact_source", "value"])
-    return first.select("account_id", nw.col("covers").alias("gpo_known"), nw.col("fact_source").alias("gpo_ref"))
-
-
-def _bounds(fact: str, low: nw.Expr, high: nw.Expr, source: nw.Expr) -> list[nw.Expr]:
-    return [low.alias(f"{fact}__lo"), high.alias(f"{fact}__hi"), source.alias(f"{fact}__from")]
-
-
-def _org_type(policy: TierPolicy) -> list[nw.Expr]:
-    """IDN by number of hospitals, or by central procurement across states; one hospital is what that hospital is."""
-    idn, alternative = policy.classify["idn"], policy.classify["idn"].get("or", {})
-    fewest, most = alternative.get("hospitals_between", [2, int(idn["min_hospitals"]) - 1])
-    many = nw.col("hospitals") >= int(idn["min_hospitals"])
-    several = (nw.col("hospitals") >= fewest) & (nw.col("hospitals") <= most)
-    central = nw.col("procurement_centralized_text") == str(alternative.get("centralized", True)).lower()
-    multi_state = nw.col("first_state") != nw.col("last_state")
-    between = (nw.col("hospitals") > most) & ~many
-    alone, likely = _lone_hospital(policy.classify["cah"])
-    own = cases([(nw.col("own_kind") == k, k) for k in ("POST_ACUTE", "ASC", "PHYSICIAN_GROUP", "OTHER")], null(TEXT))
-    shared = [(many, "IDN"), (several & central & multi_state, "IDN"), (several & ~central, "COMMUNITY_SYSTEM")]
-    shared.append((between, "COMMUNITY_SYSTEM"))
-    low = cases([*shared, (several, "COMMUNITY_SYSTEM"), (nw.col("hospitals") == 1, alone)], own)
-    high = cases([*shared, (several, "IDN"), (nw.col("hospitals") == 1, likely)], own)
-    count = nw.coalesce("hospitals", nw.lit(0)).cast(TEXT)
-    counted = text(count, " hospitals of the system; central procurement: ")
-    known = nw.coalesce(
-        text("confirmed in ", nw.when(~central.is_null()).then(nw.col("procurement_centralized_ref"))),
-        nw.lit("not confirmed"),
+    ranked = rows.with_columns(covers=covers, order=cases([(covers, 0), (nw.col("in_force"), 1)], 2))
+    first = first_by(ranked, ["account_id"], ["order", "fact_source", "value"])
+    awards = statements.filter(
+        nw.col("fact") == "gpo_award", nw.col("category") == category, certain(nw.col("in_force"))
     )
-    procurement = nw.when(central.is_null()).then(nw.lit("not confirmed")).otherwise(known)
-    return _bounds("org_type", low, high, text(counted, procurement))
+    award = first_by(awards, ["account_id"], ["valid_from", "fact_source", "value"], descending=["valid_from"])
+    known = first.select("account_id", nw.col("covers").alias("gpo_known"), nw.col("fact_source").alias("gpo_ref"))
+    said = award.select("account_id", nw.col("value").str.to_uppercase().alias("gpo_award"))
+    return known.join(said, on="account_id", how="left")
+
+
+def _org_type(policy: TierPolicy, segments: SegmentPolicy) -> list[nw.Expr]:
+    """IDN by the profile of the policy; one hospital is what that hospital is; no hospital, what it is itself."""
+    alone, likely = _lone_hospital(policy.classify["cah"])
+    own = nw.when(certain(nw.col("own_kind").is_in(list(_OWN_KINDS)))).then(nw.col("own_kind"))
+    if segments.idn_profile == "key_network":
+        low, high = _key_network(segments, alone, likely, own)
+    else:
+        low, high = _seed_network(policy.classify["idn"], alone, likely, own)
+    central = nw.col("procurement_centralized_text")
+    count = nw.coalesce("hospitals", nw.lit(0)).cast(TEXT)
+    known = nw.when(central.is_null()).then(nw.lit("not confirmed")).otherwise(
+        text("confirmed in ", nw.col("procurement_centralized_ref"))
+    )  # fmt: skip
+    people = nw.coalesce(_providers().cast(TEXT), nw.lit("unknown"))
+    counted = text(count, " hospitals of the system; central procurement: ", known, "; providers: ", people)
+    return [
+        *bounds("org_type", low, high, counted),
+        nw.col("own_kind").alias("own_type"),
+        nw.col("hospitals").alias("hospitals_count"),
+        nw.when(certain(nw.col("hospitals") > 0)).then(
+            cases([(_several_states(), "several")], "one")
+        ).alias("states_count"),
+    ]  # fmt: skip
+
+
+_OWN_KINDS = ("POST_ACUTE", "ASC", "PHYSICIAN_GROUP", "OTHER", *(kind for _, kind in _OTHER_TYPES))
+
+
+def _several_states() -> nw.Expr:
+    return nw.col("first_state") != nw.col("last_state")
+
+
+def _providers() -> nw.Expr:
+    stated = nw.when(certain(nw.col("providers_stated") > 0)).then(nw.col("providers_known"))
+    return nw.coalesce(nw.col("providers_bp") // 100, stated)
+
+
+def _seed_network(rule: Mapping[str, Any], alone: nw.Expr, likely: nw.Expr, own: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+    """Many hospitals, or several that buy centrally and spread over states or professionals."""
+    alternative = rule.get("or") or {}
+    fewest, most = alternative.get("hospitals_between", [2, int(rule["min_hospitals"]) - 1])
+    hospitals = nw.col("hospitals")
+    many, several = hospitals >= int(rule["min_hospitals"]), (hospitals >= fewest) & (hospitals <= most)
+    central = nw.col("procurement_centralized_text") == str(alternative.get("centralized", True)).lower()
+    large = _providers() >= int(alternative.get("min_affiliated_hcps", 0))
+    broad, narrow = certain(_several_states()) | certain(large), certain(~_several_states()) & certain(~large)
+    settled = [
+        (many, "IDN"),
+        (several & central & broad, "IDN"),
+        (several & ~central, "COMMUNITY_SYSTEM"),
+        (several & narrow, "COMMUNITY_SYSTEM"),
+        ((hospitals > most) & ~many, "COMMUNITY_SYSTEM"),
+    ]
+    one = hospitals == 1
+    low = cases([*settled, (several, "COMMUNITY_SYSTEM"), (one, alone)], own)
+    return low, cases([*settled, (several, "IDN"), (one, likely)], own)
+
+
+def _key_network(segments: SegmentPolicy, alone: nw.Expr, likely: nw.Expr, own: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+    """Hospitals and professionals under one parent; a sum of professionals that is not known settles nothing."""
+    knobs, hospitals, people = segments.key_network, nw.col("hospitals"), _providers()
+    sites = nw.coalesce("other_sites", nw.lit(0))
+    enough, some = hospitals >= knobs.min_hospitals, hospitals >= 2
+    small = (hospitals >= knobs.small_hospitals) & (sites >= knobs.small_sites)
+    is_network = (certain(enough) & certain(people >= knobs.min_hcps)) | (
+        certain(small) & certain(people >= knobs.small_hcps)
+    )
+    may_be = (certain(enough) & ~certain(people < knobs.min_hcps)) | (
+        certain(small) & ~certain(people < knobs.small_hcps)
+    )
+    rest = [(some, "COMMUNITY_SYSTEM"), (hospitals == 1, alone)]
+    low = cases([(is_network, "IDN"), *rest], own)
+    return low, cases([(may_be, "IDN"), (some, "COMMUNITY_SYSTEM"), (hospitals == 1, likely)], own)
 
 
 def _lone_hospital(rule: dict[str, Any]) -> tuple[nw.Expr, nw.Expr]:
@@ -169,70 +262,3 @@ def _lone_hospital(rule: dict[str, Any]) -> tuple[nw.Expr, nw.Expr]:
     low = cases([*known, (~fits, "INDEPENDENT_HOSPITAL")], "INDEPENDENT_HOSPITAL")
     high = cases([*known, (~fits, "INDEPENDENT_HOSPITAL")], "CAH_LIKELY")
     return low, high
-
-
-def _strength(line: str) -> list[nw.Expr]:
-    """Confirmed strength; else by the line's share of revenue, where every hospital's is known."""
-    said, reference = nw.col(f"{line}_strength_text"), nw.col(f"{line}_strength_ref")
-    complete = (nw.col("hospitals") > 0) & (nw.col("line_missing") == 0) & (nw.col("known_revenue") > 0)
-    large = complete & (nw.col("line_revenue") >= nw.col("known_revenue") * STRONG_SHARE_BP)
-    growth = nw.col(f"{line}_growth_bp")
-    grows, shrinks = growth >= STRONG_GROWTH_BP, growth < STRONG_GROWTH_BP
-    low = cases(
-        [(~said.is_null(), said), (large & grows, "STRONG"), (large & shrinks, "WEAK"), (large, "MODERATE")], null(TEXT)
-    )
-    high = cases(
-        [(~said.is_null(), said), (large & grows, "STRONG"), (large & shrinks, "MODERATE"), (large, "STRONG")],
-        null(TEXT),
-    )
-    source = cases([(~said.is_null(), reference), (large, f"{line} share of revenue in the feed")], null(TEXT))
-    return _bounds("oncology_strength", low, high, source)
-
-
-def _payers() -> list[nw.Expr]:
-    """Confirmed commercial share; else the days column, which holds private, self-pay and other: an upper bound."""
-    said, reference = nw.col("commercial_share_bp"), nw.col("commercial_share_ref")
-    complete = (nw.col("hospitals") > 0) & (nw.col("payer_missing") == 0)
-    days = nw.lit("days in the feed, an upper bound of the commercial share")
-    commercial = _bounds(
-        "commercial_bp",
-        nw.coalesce(said, nw.when(certain(complete)).then(nw.lit(0))),
-        nw.coalesce(said, nw.when(certain(complete)).then(nw.col("other_max"))),
-        cases([(~said.is_null(), reference), (complete, days)], null(TEXT)),
-    )
-    government = _bounds(
-        "gov_bp",
-        nw.when(certain(complete)).then(nw.col("gov_min")),
-        nw.when(certain(complete)).then(nw.col("gov_max")),
-        nw.when(certain(complete)).then(nw.lit("days in the feed, not revenue")),
-    )
-    return [*commercial, *government]
-
-
-def _sites() -> list[nw.Expr]:
-    """Confirmed share outside certificate of need; else the share of hospital sites, or its own state without any."""
-    said, sites = nw.col("non_con_share_bp"), nw.col("hospitals")
-    has_sites = certain(sites > 0)
-    count = nw.when(has_sites).then(sites).otherwise(nw.lit(1))  # never divide by zero: the engines disagree on it
-    own = cases([(nw.col("own_con") == "none", 10000), (nw.col("own_con") != "unknown", 0)], null(INT))
-    by_sites_low = nw.col("free_sites") * 10000 // count
-    by_sites_high = (nw.col("free_sites") + nw.col("unruled_sites")) * 10000 // count
-    low = nw.coalesce(said, nw.when(has_sites).then(by_sites_low).otherwise(own))
-    high = nw.coalesce(said, nw.when(has_sites).then(by_sites_high).otherwise(own))
-    by_state = nw.when(~low.is_null()).then(nw.lit("certificate-of-need rules of the sites' states"))
-    return _bounds("non_con_bp", low, high, nw.coalesce(nw.col("non_con_share_ref"), by_state))
-
-
-def _sizes() -> list[nw.Expr]:
-    """Hospitals owned, their beds (a lower bound where some are unknown), providers (no source carries them yet)."""
-    counted = nw.when(nw.col("hospitals") > 0).then(nw.lit("hospitals in the feed"))
-    complete = certain(nw.col("beds_missing") == 0)
-    return [
-        *_bounds("hospitals", nw.col("hospitals"), nw.col("hospitals"), counted),
-        *_bounds("beds", nw.col("beds_known"), nw.when(complete).then(nw.col("beds_known")), counted),
-        *_bounds("providers", null(INT), null(INT), null(TEXT)),
-    ]
-
-
-def _coverage() -> list[nw.Expr]:
-    return _bounds("gpo_covered", nw.col("gpo_known"), nw.col("gpo_known"), nw.col("gpo_ref"))
