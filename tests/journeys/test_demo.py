@@ -28,11 +28,12 @@ def test_the_demo_tells_the_whole_story_and_ends_by_itself(
     for words in (
         "stopped, nothing written",
         "owner changes applied",
-        "owner moved since the plan; not written over",
+        "items not (simply) written",
         "write requests in the sandboxes' own log: 0",
         "mails received",
     ):
         assert words in ended.stdout, words
+    assert re.search(r"verified [\d,]+ · stale \d+", ended.stdout)
     edits, left = re.findall(
         r"edits by people between plan and apply: (\d+), still as they left them: (\d+)", ended.stdout
     )[0]
