@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
@@ -15,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sandbox.faults import Fault, Verb
+from sandbox.moment import Cut, Moment, holding
+from sandbox.pages import body_of, changed, following, records_of
+from sandbox.strikes import strike
 from sandbox.world import Request, World
 
 _MAINTENANCE = b"<html><head><title>Maintenance</title></head><body><h1>We are down for maintenance</h1></body></html>"
@@ -47,6 +50,7 @@ class Gate:
     def __init__(self, app: ASGIApp, world: World) -> None:
         self._app = app
         self._world = world
+        self._before: dict[str, list[Any]] = {}  # records of the page answered last, by system
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -77,19 +81,34 @@ class Gate:
             return _failure(scope, refused, default=503)
         if Verb.STATUS_200_HTML in by_verb:
             return _messages(200, _MAINTENANCE, "text/html; charset=utf-8")
-        if Verb.EXPIRE_TOKEN in by_verb:
-            self._expire_tokens(system_of(scope["path"]))
-        answer = await _collect(self._app, scope, raw)
-        if Verb.COMMIT_THEN_RESET in by_verb:
+        answer = await self._served(scope, raw, by_verb)
+        if answer is None or Verb.COMMIT_THEN_RESET in by_verb:
             return None
         if failed := by_verb.get(Verb.COMMIT_THEN_500):
             return _failure(scope, failed, default=500)
-        return answer
+        return self._paged(scope, answer, by_verb)
 
-    def _expire_tokens(self, system: str) -> None:
-        with self._world.lock:
-            tokens: Any = self._world.salesforce_tokens if system == "salesforce" else self._world.hubspot_tokens
-            tokens.clear()
+    async def _served(self, scope: Scope, raw: bytes, by_verb: Mapping[Verb, Fault]) -> list[Message] | None:
+        """What the application answers under the conditions the faults set; None when it was cut off."""
+        request = f"{scope['path']} {raw.decode('utf-8', 'replace')}"
+        for fault in by_verb.values():
+            strike(self._world, fault, system_of(scope["path"]), request)
+        stale, partly = by_verb.get(Verb.STALE_READ), by_verb.get(Verb.COMMIT_PARTIAL_THEN_RESET)
+        moment = Moment(lag_s=stale.seconds if stale else 0.0, writes_left=partly.rows if partly else None)
+        with holding(moment):
+            answer = await _collect(self._app, scope, raw)
+            if answer is not None and Verb.SKIP_PAGE in by_verb:
+                after = following(scope, body_of(answer))
+                answer = answer if after is None else await _collect(self._app, after, raw)
+        return None if partly else answer
+
+    def _paged(self, scope: Scope, answer: list[Message], by_verb: Mapping[Verb, Fault]) -> list[Message]:
+        """The answer as faults of pages leave it. What a page held is kept only while a fault may want it."""
+        system = system_of(scope["path"])
+        spoiled = changed(answer, by_verb, self._before.get(system, ()))
+        if self._world.faults.knows(Verb.DUP_PAGE) and (records := records_of(body_of(answer))):
+            self._before[system] = records
+        return spoiled
 
 
 def system_of(path: str) -> str:
@@ -120,8 +139,11 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-async def _collect(app: ASGIApp, scope: Scope, raw: bytes) -> list[Message]:
-    """Run the application to its end and keep what it says; a defect of the sandbox is logged and answered with 500."""
+async def _collect(app: ASGIApp, scope: Scope, raw: bytes) -> list[Message] | None:
+    """Run the application to its end and keep what it says; None when it was cut off.
+
+    A defect of the sandbox is logged and answered with 500.
+    """
     said: list[Message] = []
     pending = [{"type": "http.request", "body": raw, "more_body": False}]
 
@@ -133,6 +155,8 @@ async def _collect(app: ASGIApp, scope: Scope, raw: bytes) -> list[Message]:
 
     try:
         await app(scope, receive, send)
+    except Cut:
+        return None
     except Exception:  # noqa: BLE001  # every request gets an answer; the defect is in the log
         _log.exception("sandbox_defect: %s %s", scope["method"], scope["path"])
         if not said:

@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.faults import FaultBook
+from sandbox.moment import count_write, lag_s
+from sandbox.rewind import rewound
 from sandbox.salesforce.ids import PREFIXES, id18, make_id
 from sandbox.settings import Settings
 
@@ -96,6 +98,9 @@ class World:
         self.salesforce_tokens: dict[str, int] = {}  # access token -> calls made
         self.salesforce_calls = 0  # API calls counted against the daily limit
         self.salesforce_batches = 0  # Bulk batches counted against theirs
+        self.refused_logins: set[str] = set()  # systems where nobody can log in any more
+        self.instance_moves = 0  # how often the address of the Salesforce instance has changed
+        self.schema_changes: list[tuple[str, str, str]] = []  # Account: drop, rename or retype; field; new name or type
         self.integration_user = make_id(PREFIXES["User"], 1)
         self.organization_id = make_id(PREFIXES["Organization"], 1)
         self._counters: dict[str, int] = {}
@@ -121,6 +126,8 @@ class World:
             record = self.table(system, object).get(key)
             if hidden is not None and hidden[0] > self.now():
                 record = hidden[1]
+            if record is not None and lag_s():
+                return self._past(system, object, {key: record}).get(key)
             return None if record is None else dict(record)
 
     def rows(self, system: str, object: str) -> list[Record]:
@@ -132,10 +139,10 @@ class World:
                 for key, (visible_at, old) in self._hidden.items()
                 if key[:2] == (system, object) and visible_at > moment
             }
-            if not held:
-                return [table[key] for key in sorted(table)]
-            seen = {**table, **held}
-            return [record for key in sorted(seen) if (record := seen[key]) is not None]
+            seen = {key: record for key, record in {**table, **held}.items() if record is not None} if held else table
+            if lag_s():
+                seen = self._past(system, object, seen)
+            return [seen[key] for key in sorted(seen)]
 
     def version(self, system: str, object: str, record_id: str) -> int:
         """How often a record was written; tells two states of one second apart."""
@@ -171,6 +178,7 @@ class World:
     ) -> str:
         """Make a new record and return its id."""
         with self.lock:
+            count_write(source)
             record = self._completed(system, object, {**fields, **_author(system, by)})
             record_id: str = record["Id"] if system == "salesforce" else record["hs_object_id"]
             self._remember(system, object, record_id)
@@ -198,6 +206,7 @@ class World:
         The stamps move on every write, as they do in both CRMs, even when no value changed.
         """
         with self.lock:
+            count_write(source)
             key = _key(system, record_id)
             record = dict(self.table(system, object)[key])  # readers may hold the version before
             self._remember(system, object, key)
@@ -326,6 +335,13 @@ class World:
 
     # -- private, in order of use
 
+    def _past(self, system: str, object_name: str, records: Mapping[str, Record]) -> dict[str, Record]:
+        """The records as they were when the reads of this request look back to."""
+        cutoff = self.now() - timedelta(seconds=lag_s())
+        stamps = self._stamps_at(system, cutoff)
+        changes = (c for c in reversed(self.history) if (c.system, c.object) == (system, object_name))
+        return rewound(records, changes, cutoff, stamps)
+
     def _seed_salesforce(self) -> None:
         user = {"Id": self.integration_user, "Name": "Platbook Integration", "IsActive": True, "UserType": "Standard"}
         user |= {"Username": "integration@sandbox.example", "Email": "integration@sandbox.example"}
@@ -414,10 +430,14 @@ class World:
         return self.table("salesforce", object_name).get(str(record_id), {}).get("Name")
 
     def _stamps(self, system: str, by: str) -> Record:
+        author = {"LastModifiedById": by} if system == "salesforce" else {}
+        return {**self._stamps_at(system, self.now()), **author}
+
+    def _stamps_at(self, system: str, moment: datetime) -> Record:
         if system == "salesforce":
-            stamp = salesforce_time(self.now())
-            return {"LastModifiedDate": stamp, "SystemModstamp": stamp, "LastModifiedById": by}
-        return {"hs_lastmodifieddate": hubspot_time(self.now())}
+            stamp = salesforce_time(moment)
+            return {"LastModifiedDate": stamp, "SystemModstamp": stamp}
+        return {"hs_lastmodifieddate": hubspot_time(moment)}
 
 
 def _key(system: str, record_id: str) -> str:

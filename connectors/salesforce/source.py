@@ -90,14 +90,14 @@ class SalesforceSource:
 
     def _pages(self, native_object: str, body: dict[str, Any], paths: tuple[str, ...]) -> Iterator[Page]:
         announced = body.get("totalSize")
-        delivered = 0
+        delivered: set[str] = set()  # a page that comes twice counts once: another one is missing then
         seen: set[str] = set()
         while True:
             records = body.get("records") or []
-            delivered += len(records)
+            delivered.update(str(record.get("Id")) for record in records)
             complete = bool(body.get("done"))
-            if complete and isinstance(announced, int) and delivered != announced:
-                raise _incomplete(native_object, f"{delivered} records came of {announced} announced")
+            if complete and isinstance(announced, int) and len(delivered) != announced:
+                raise _incomplete(native_object, f"{len(delivered)} records came of {announced} announced")
             yield Page(records=tuple(_flat(record, paths) for record in records), complete=complete)
             if complete:
                 return

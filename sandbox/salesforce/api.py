@@ -25,7 +25,7 @@ class Api:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        schema = self.schema = Schema(world.settings.custom_fields, world.settings.picklists)
+        schema = self.schema = Schema(world.settings.custom_fields, world.settings.picklists, world.schema_changes)
         writer = self.writer = Writer(world, schema)
         self._rows = Rows(world, schema, writer)
         self._queries = Queries(world, schema)

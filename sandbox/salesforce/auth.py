@@ -26,6 +26,8 @@ class OAuthError(Exception):
 
 def grant(world: World, form: Mapping[str, Any], authorization: str, base_url: str) -> dict[str, Any]:
     """The answer of the token endpoint. OAuthError when the login is refused."""
+    if "salesforce" in world.refused_logins:
+        raise OAuthError("invalid_grant", "user is locked out or the application's access was revoked")
     kind = form.get("grant_type")
     if kind == "client_credentials":
         _check_client(world, *_client(form, authorization))
@@ -115,8 +117,14 @@ def _token(world: World, user: str, base_url: str) -> dict[str, Any]:
         "access_token": token,
         "signature": secrets.token_urlsafe(24),
         "scope": "api",
-        "instance_url": base_url,
+        "instance_url": _instance_url(world, base_url),
         "id": f"{base_url}/id/{world.organization_id}/{user}",
         "token_type": "Bearer",
         "issued_at": str(int(world.now().timestamp() * 1000)),
     }
+
+
+def _instance_url(world: World, base_url: str) -> str:
+    """The address of the instance: after every other move the other name of this machine."""
+    names = ("127.0.0.1", "localhost")
+    return base_url.replace(names[0], names[world.instance_moves % 2])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from sandbox.moment import Cut
 from sandbox.salesforce.calls import Call, Reply
 from sandbox.salesforce.errors import ApiError, malformed, malformed_id, too_many
 from sandbox.salesforce.ids import id18, is_id
@@ -118,6 +119,10 @@ class Collections:
                         rollback()
                         raise
                     results.append(error.row())
+                except Cut:
+                    if all_or_none:
+                        rollback()
+                    raise
             if all_or_none and not all(result["success"] for result in results):
                 rollback()
                 results = [_rolled_back() if result["success"] else result for result in results]
@@ -167,7 +172,11 @@ class Composite:
             return Reply(body={"compositeResponse": [self._part(call, part, answered) for part in parts]})
         with self._world.transaction() as rollback:
             answered = {}
-            results = [self._part(call, part, answered) for part in parts]
+            try:
+                results = [self._part(call, part, answered) for part in parts]
+            except Cut:
+                rollback()
+                raise
             if any(result["httpStatusCode"] >= 400 for result in results):
                 rollback()
                 results = [r if r["httpStatusCode"] >= 400 else _halted(r["referenceId"]) for r in results]

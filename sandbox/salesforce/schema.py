@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,17 +190,40 @@ NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
 
 
 class Schema:
-    """The objects of one org. `custom` adds fields to Account ("Foo__c": "string"), `picklists` closes value lists."""
+    """The objects of one org. `custom` adds fields to Account ("Foo__c": "string"), `picklists` closes value lists.
 
-    def __init__(self, custom: Mapping[str, str], picklists: Mapping[str, Iterable[str]]) -> None:
+    `changes` may grow later: ("drop", field, ""), ("rename", field, name) or ("retype", field, type) of Account.
+    """
+
+    def __init__(
+        self,
+        custom: Mapping[str, str],
+        picklists: Mapping[str, Iterable[str]],
+        changes: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
+        self._changes = changes
+        self._applied = 0
         added = tuple(Field(name=name, type=type_, length=255) for name, type_ in custom.items())
         self._objects = {**_OBJECTS, "Account": (*_OBJECTS["Account"], *added)}
         self._closed = {name: tuple(values) for name, values in picklists.items()}
         self._names = {name.lower(): name for name in self._objects}
-        self._fields = {
+        self._known = {
             name: {field.name.lower(): self._with_values(field) for field in fields}
             for name, fields in self._objects.items()
         }
+
+    @property
+    def _fields(self) -> dict[str, dict[str, Field]]:
+        """Fields by object and lower-case name, with the changes made so far."""
+        while self._applied < len(self._changes):
+            kind, name, to = self._changes[self._applied]
+            self._applied += 1
+            field = self._known["Account"].pop(name.lower(), None)
+            if field is not None and kind == "rename":
+                self._known["Account"][to.lower()] = replace(field, name=to)
+            if field is not None and kind == "retype":
+                self._known["Account"][name.lower()] = replace(field, type=to)
+        return self._known
 
     def object_name(self, name: str) -> str | None:
         """The object's proper name, whatever the case; None when there is no such object."""

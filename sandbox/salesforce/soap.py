@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
+from sandbox.moment import Cut
 from sandbox.salesforce.bundles import MAX_ROWS
 from sandbox.salesforce.calls import Call
 from sandbox.salesforce.errors import ApiError, too_many
@@ -84,6 +85,10 @@ class Soap:
                         rollback()
                         raise
                     results.append(error)
+                except Cut:
+                    if envelope.all_or_none:
+                        rollback()
+                    raise
             if envelope.all_or_none and any(isinstance(result, ApiError) for result in results):
                 rollback()
                 text = "Record rolled back because not all records were valid and the request was using AllOrNone"

@@ -132,12 +132,22 @@ class Writer:
             self._attempts[record_id] += 1
             draw = random.Random(f"lock:{self._world.seed}:{record_id}:{self._attempts[record_id]}").random()
             locked = locked or draw < chance
+        self._meet_partial(call, record_id)
         refusal = self._world.settings.row_refusals.get(record_id)
         if refusal:
             raise ApiError(refusal, "The sandbox was told to refuse this record.")
         if locked:
             text = f"unable to obtain exclusive access to this record or 1 records: {record_id}"
             raise ApiError("UNABLE_TO_LOCK_ROW", text)
+
+    def _meet_partial(self, call: Call, record_id: str) -> None:
+        """Refuse a row that a fault picks: the ones it names, else the first of the request."""
+        for place, fault in enumerate(call.faults):
+            key = f"partial:{call.request}:{place}"
+            meant = record_id in map(id18, fault.ids) if fault.ids else True
+            if fault.verb is Verb.PARTIAL and meant and not 0 < fault.rows <= self._attempts[key]:
+                self._attempts[key] += 1
+                raise ApiError(fault.code, "The sandbox was told to refuse this row.")
 
     def _family(self, record_id: str) -> str:
         """The parent account a write to a record locks; the record itself when it has none."""

@@ -58,3 +58,15 @@ def test_cleared_faults_do_not_strike():
 def test_an_impossible_probability_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
         Fault(verb=Verb.STATUS, probability=1.5)
+
+
+def test_a_further_rule_does_not_change_what_an_older_one_draws():
+    def run(*, with_another: bool) -> list[bool]:
+        book = FaultBook(5)
+        book.add(Fault(verb=Verb.STATUS, probability=0.5, times=0))
+        if with_another:
+            book.add(Fault(verb=Verb.SLOW, probability=0.5, times=0))
+        drawn = [book.draw("salesforce", "GET", "/x") for _ in range(60)]
+        return [any(fault.verb is Verb.STATUS for fault in faults) for faults in drawn]
+
+    assert run(with_another=False) == run(with_another=True)

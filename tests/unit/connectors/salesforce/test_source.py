@@ -100,7 +100,7 @@ def test_a_pull_that_does_not_add_up_is_not_used(
     source: SalesforceSource, wire: responses.RequestsMock, delivered: int
 ) -> None:
     wire.get(f"{DATA}/queryAll", json=_page(*[_record(A)] * delivered, total=2))
-    with pytest.raises(Retriable, match=f"{delivered} records came of 2 announced"):
+    with pytest.raises(Retriable, match=f"{min(delivered, 1)} records came of 2 announced"):
         _pull(source)
 
 

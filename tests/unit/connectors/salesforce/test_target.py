@@ -382,11 +382,15 @@ def test_a_read_that_stays_throttled_is_retriable(target: SalesforceTarget, wire
         target.read([_id(0)], ("Name",), versions=True)
 
 
+def _member(number: int, account: str) -> dict[str, str]:
+    return {"Id": f"01M{number:012d}", "AccountId": account, "UserId": f"005{number:012d}"}
+
+
 def test_team_members_are_counted_by_account(target: SalesforceTarget, wire: responses.RequestsMock) -> None:
-    rows = [{"AccountId": _id(1)}, {"AccountId": _id(1)[:15]}]
+    rows = [_member(1, _id(1)), _member(2, _id(1)[:15])]
     next_url = "/services/data/v62.0/query/01g-1"
     wire.get(f"{DATA}/query", json={"done": False, "records": rows, "nextRecordsUrl": next_url})
-    wire.get(f"{DATA}/query/01g-1", json={"done": True, "records": [{"AccountId": _id(2)}]})
+    wire.get(f"{DATA}/query/01g-1", json={"done": True, "records": [_member(3, _id(2))]})
 
     assert target.team_sizes([_id(1), _id(2), _id(3)]) == {_id(1): 2, _id(2): 1}
 
