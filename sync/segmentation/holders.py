@@ -1,11 +1,12 @@
-"""Who decides: the account a tier is evaluated on. A system decides for its members, unless a site does for itself."""
+"""The account a tier is evaluated on: whoever decides, by record; else the system, for all its members."""
 
 from __future__ import annotations
 
 import narwhals as nw
 
+from mappings.structure_policy import AuthorityPolicy
 from sync.engine import Frame
-from sync.frames import certain, first_by
+from sync.frames import cases, conform, first_by, one_of
 from sync.world import BOOL, TEXT, Schema, World
 
 CONFIRMED: Schema = {
@@ -18,6 +19,16 @@ CONFIRMED: Schema = {
     "fact_source": TEXT,
 }
 """Confirmed facts of accounts, one row per statement."""
+
+
+HOLDERS: Schema = {
+    "account_id": TEXT,
+    "system_account_id": TEXT,
+    "holder_account_id": TEXT,
+    "level": TEXT,  # of the record it rests on; null = by default
+    "basis": TEXT,  # EXPLICIT, DELEGATED; null = by default
+}
+"""One row per account."""
 
 
 def confirmed_facts(world: World, links: Frame, as_of: str) -> Frame:
@@ -44,13 +55,18 @@ def confirmed_facts(world: World, links: Frame, as_of: str) -> Frame:
     )
 
 
-def holders(hierarchy: Frame, facts: Frame) -> Frame:
-    """`account_id`, `system_account_id`, `holder_account_id`: the system, or the account where a fact says so."""
-    sites = (
-        facts.filter(nw.col("fact") == "decision_authority", nw.col("value") == "SITE", nw.col("in_force"))
-        .select("account_id", nw.lit(value=True).alias("site_decides"))
-        .unique()
+def holders(hierarchy: Frame, recorded: Frame, policy: AuthorityPolicy) -> Frame:
+    """HOLDERS: the organisation that answers the tier's question.
+
+    `recorded` are ANSWERS that rest on records; without one the system decides. A holder at a level that hands no tier
+    down (a site's, by default) leaves the account to its own.
+    """
+    said = recorded.filter(nw.col("need") == policy.tier_need, ~nw.col("basis").is_null()).select(
+        "account_id", nw.col("holder_account_id").alias("named"), "level", "basis"
     )
-    joined = hierarchy.select("account_id", "system_account_id").join(sites, on="account_id", how="left")
-    holder = nw.when(certain(nw.col("site_decides"))).then(nw.col("account_id")).otherwise(nw.col("system_account_id"))
-    return joined.select("account_id", "system_account_id", holder.alias("holder_account_id"))
+    joined = hierarchy.select("account_id", "system_account_id").join(said, on="account_id", how="left")
+    hands_down = one_of(nw.col("level"), policy.inherit_tier_from)
+    holder = cases(
+        [(nw.col("basis").is_null(), nw.col("system_account_id")), (hands_down, nw.col("named"))], nw.col("account_id")
+    )
+    return conform(joined.with_columns(holder_account_id=holder), HOLDERS)

@@ -1,4 +1,4 @@
-"""One coverage unit, one owner: a health system with all its members, or an organisation that stands alone.
+"""One coverage unit, one owner (what a unit is: units.py). What is closed has the owner of its successor.
 
 The steps of the policy are asked in order; the first that names an active person decides for the whole unit. Inactive
 and unknown people never own. Where no step names anyone, the owner stays as it is.
@@ -16,13 +16,14 @@ from sync.frames import cases, certain, conform, first_by, stack, text
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
 from sync.territory.people import eligible_people, state_owners, territory_of_state
+from sync.territory.units import REGIONAL_ROLE, Tree, coverage_units
 from sync.world import TEXT, Schema, World
 
 OWNERSHIP: Schema = {
     "account_id": TEXT,
     "unit_account_id": TEXT,  # root of the coverage unit, the account itself where it stands alone
     "owner_email": TEXT,  # the person; null = no step named an active one
-    "owner_role": TEXT,  # the person's role on the roster, PRIMARY without a roster
+    "owner_role": TEXT,  # the person's role on the roster, PRIMARY without a roster; REGIONAL_PRIMARY below a system
     "territory": TEXT,  # territory of the account's own state
     "state": TEXT,
     "rule": TEXT,  # step of the policy that named the owner
@@ -41,12 +42,15 @@ class Book:
     links: Frame  # LINKS
     accounts: Frame  # ACCOUNTS
     hierarchy: Frame  # HIERARCHY
+    recorded: Frame | None = None  # ANSWERS that rest on records: regions that decide are units of their own
+    gone: Frame | None = None  # account_id, successor_account_id of closed and merged organisations
 
 
 def assign_owners(book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine) -> Frame:
     """OWNERSHIP of every account of the hierarchy."""
     people = engine.materialize(eligible_people(book.world, reps, engine))
-    units = engine.materialize(_units(book))
+    tree = Tree(accounts=book.accounts, hierarchy=book.hierarchy, recorded=book.recorded, gone=book.gone)
+    units = engine.materialize(coverage_units(tree, policy, engine))
     held = engine.materialize(_held_records(book, units, people))
     steps = {
         "named": lambda: _named(book, units, policy, engine),
@@ -59,13 +63,6 @@ def assign_owners(book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: 
     eligible = stack(parts).join(people, on="email", how="inner")
     chosen = engine.materialize(first_by(eligible, ["unit"], ["step", "email"]))
     return engine.materialize(_per_account(units, chosen, territory_of_state(policy, engine)))
-
-
-def _units(book: Book) -> Frame:
-    """Accounts with their unit, state, and whether they are its root."""
-    states = book.accounts.select("account_id", "state")
-    tree = book.hierarchy.select("account_id", nw.col("system_account_id").alias("unit"), "system_name")
-    return tree.join(states, on="account_id", how="left")
 
 
 def _held_records(book: Book, units: Frame, people: Frame) -> Frame:
@@ -84,7 +81,9 @@ def _held_records(book: Book, units: Frame, people: Frame) -> Frame:
     records = live(book.world.records).select("connection", "record_id", "owner")
     owned = records.join(users, on=["connection", "owner"], how="inner")
     with_unit = owned.join(linked, on=["connection", "record_id"], how="inner").join(
-        units.select("account_id", "unit"), on="account_id", how="inner"
+        units.filter(~nw.col("is_gone"), ~nw.col("unit").is_null()).select("account_id", "unit"),
+        on="account_id",
+        how="inner",
     )
     trust = cases([(nw.col("connection") == "salesforce", 0), (nw.col("connection") == "hubspot", 1)], 2)
     return with_unit.join(pipeline, on=["connection", "record_id"], how="left").with_columns(
@@ -124,7 +123,8 @@ def _majority_owner(held: Frame) -> Frame:
 
 def _by_state(units: Frame, owners: Frame, role: str) -> Frame:
     """The representative of the root's state; where that is unknown, of the state with most members."""
-    known = units.filter(~nw.col("state").is_null()).with_columns(
+    counting = units.filter(~nw.col("state").is_null(), ~nw.col("unit").is_null(), ~nw.col("is_gone"))
+    known = counting.with_columns(
         is_root=nw.when(nw.col("account_id") == nw.col("unit")).then(nw.lit(1)).otherwise(nw.lit(0))
     )
     counted = known.group_by("unit", "state").agg(nw.len().alias("members"), nw.col("is_root").max())
@@ -141,15 +141,17 @@ def _step(choice: Frame, name: str, index: int) -> Frame:
 
 def _per_account(units: Frame, chosen: Frame, territories: Frame) -> Frame:
     joined = units.join(chosen, on="unit", how="left").join(territories, on="state", how="left")
-    system = json_text(nw.coalesce("system_name", nw.lit("")))
+    system = json_text(nw.coalesce("unit_name", nw.lit("")))
     evidence = text(
         '{"unit":"', system, '","owner":"', nw.col("email"), '","because":"', json_text(nw.col("because")), '"}'
     )
+    regional = nw.col("is_regional") & ~nw.col("email").is_null()
     nobody = text('{"unit":"', system, '","owner":"no step of the policy names an active person"}')
     return conform(
         joined.with_columns(
             unit_account_id=nw.col("unit"),
             owner_email=nw.col("email"),
+            owner_role=cases([(regional, REGIONAL_ROLE)], nw.col("owner_role")),
             evidence=nw.when(nw.col("email").is_null()).then(nobody).otherwise(evidence),
         ),
         OWNERSHIP,

@@ -10,6 +10,9 @@ import pytest
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from mappings.policy import Regulation, TierPolicy
+from sync.authority.decide import questions
+from sync.authority.records import authority_records
+from sync.authority.resolve import recorded
 from sync.enrichment import enrich
 from sync.hierarchy.edges import NODES, feed_edges
 from sync.hierarchy.tree import resolve
@@ -57,7 +60,9 @@ def tiers(
     nodes = [{"account_id": r["account_id"], "kind": "HOSPITAL"} for r in engine.rows(accounts.select("account_id"))]
     tree = resolve(edges, engine.table(nodes, NODES), MAPPINGS.policies.hierarchy, as_of, engine)
     confirmed = confirmed_facts(made, links, as_of)
-    who = holders(tree.hierarchy, confirmed)
+    records = authority_records(made, confirmed, None, MAPPINGS.policies.authority, as_of, engine)
+    answers = recorded(records, tree.hierarchy, questions(MAPPINGS.policies, engine), engine)
+    who = holders(tree.hierarchy, answers, MAPPINGS.policies.authority)
     evidence = Evidence(accounts=accounts, holders=who, facts=confirmed, regulation=REGULATION, as_of=as_of)
     facts_of = classify(evidence, policy, engine)
     bounds = {row["account_id"]: row for row in engine.rows(facts_of)}
