@@ -24,6 +24,7 @@ FINDINGS = {
     "hierarchy": "hierarchy",
     "tiers": "tiers",
     "assignments": "ownership",
+    "profiles": "profiles",
 }
 """What may be exported of what a plan found out -> name of the stored table."""
 

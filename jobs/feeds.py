@@ -16,9 +16,16 @@ from jobs.wiring import Wired
 from mappings.schema import FeedLayout
 from store import audit
 from store.snapshots import Snapshot, Status
-from sync.world import AUTHORITY_FACTS, EDGE_FACTS, FACTS, FIRMS
+from sync.world import AUTHORITY_FACTS, CONTACTS, EDGE_FACTS, FACTS, FIRMS, SIGNALS
 
-SCHEMAS = {"firm": FIRMS, "fact": FACTS, "edge": EDGE_FACTS, "authority": AUTHORITY_FACTS}
+SCHEMAS = {
+    "firm": FIRMS,
+    "fact": FACTS,
+    "edge": EDGE_FACTS,
+    "authority": AUTHORITY_FACTS,
+    "signal": SIGNALS,
+    "contact": CONTACTS,
+}
 STATUSES = {
     Verdict.ACCEPT: Status.ACCEPTED,
     Verdict.QUARANTINE_ROWS: Status.ACCEPTED,

@@ -20,7 +20,7 @@ from connectors.csv_feed.contract import (
 )
 from connectors.csv_feed.reader import FeedProblem, FeedRefused, Format, Severity
 from connectors.csv_feed.tally import DeliveryFacts
-from mappings.deliveries import CellProblem, authority_rows, edge_rows, fact_rows, firm_rows
+from mappings.deliveries import CellProblem, authority_rows, edge_rows, fact_rows, firm_rows, signal_rows
 from mappings.schema import FeedLayout
 
 UNREADABLE_CELL = "unreadable_cell"
@@ -109,6 +109,8 @@ def _translated(
         return edge_rows(numbered, layout, file=file, as_of=as_of)
     if layout.rows == "authority":
         return authority_rows(numbered, layout, file=file)
+    if layout.rows in ("signal", "contact"):
+        return signal_rows(numbered, layout, file=file)
     return fact_rows(numbered, layout, file=file)
 
 

@@ -13,7 +13,20 @@ from jobs.wiring import Wired
 from mappings.canonical import MANAGED
 from mappings.schema import CrmMap
 from store.snapshots import Snapshot
-from sync.world import AGREED, AUTHORITY_FACTS, CROSSWALK, EDGE_FACTS, FACTS, FIRMS, HOLDS, OVERRIDES, Schema, World
+from sync.world import (
+    AGREED,
+    AUTHORITY_FACTS,
+    CONTACTS,
+    CROSSWALK,
+    EDGE_FACTS,
+    FACTS,
+    FIRMS,
+    HOLDS,
+    OVERRIDES,
+    SIGNALS,
+    Schema,
+    World,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +53,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     accounts = by_object["account"]
     if not accounts:
         raise NothingPulled("no accounts have been pulled yet; run `platbook pull` first")
-    feeds = {rows: _feeds(wired, rows) for rows in ("firm", "fact", "edge", "authority")}
+    feeds = {rows: _feeds(wired, rows) for rows in ("firm", "fact", "edge", "authority", "signal", "contact")}
     agreed = wired.agreed.table()
     frame = wired.engine.from_arrow
     tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
@@ -62,6 +75,8 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
         holds=frame(_shaped(wired.decisions.holds(as_of), HOLDS)),
         edge_facts=frame(_read(wired, feeds["edge"], EDGE_FACTS)) if feeds["edge"] else None,
         authority_facts=frame(_read(wired, feeds["authority"], AUTHORITY_FACTS)) if feeds["authority"] else None,
+        signals=frame(_read(wired, feeds["signal"], SIGNALS)) if feeds["signal"] else None,
+        contacts=frame(_read(wired, feeds["contact"], CONTACTS)) if feeds["contact"] else None,
         hidden=hidden,
         unmapped={source: _not_pushed(maps[source]) | (missing[source] - hidden[source]) for source in maps},
         picklists={one.source: _picklists(one) for one in accounts},

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mappings.expressions import Compare, Expr, check, near, parse, walk
-from mappings.facts import EHR_VENDORS, HISTORIES, ORG_TYPES, PAYER_CLASSES, SEGMENT_FACTS, SERVICE_LINES, vocabulary
+from mappings.facts import (
+    EHR_VENDORS,
+    HISTORIES,
+    ORG_TYPES,
+    PAYER_CLASSES,
+    SEGMENT_FACTS,
+    SERVICE_LINES,
+    TIER_FACTS,
+    vocabulary,
+)
 from mappings.insight_policy import Dimension, Feature, KpiPolicy, ScorePolicy, Segment, SegmentPolicy
 from mappings.located import Document, MappingProblem, Path
 
@@ -94,7 +103,10 @@ def check_segments(document: Document, policy: SegmentPolicy) -> Problems:
     """Filled templates, expressions that hold, owners apart, few segments that carry territories, none shadowed."""
     yield from _check_segment_list(document, policy)
     for index, profile in enumerate(policy.profiles):
-        yield from _expression(document, ("profiles", index, "when"), profile.when)
+        place: Path = ("profiles", index, "when")
+        faults = check(profile.when, predicates=frozenset(), facts=vocabulary(TIER_FACTS))
+        for fault in faults:
+            yield document.problem((*place, *fault.path), fault.message, fault.suggestion)
     for product, lines in policy.products.items():
         for index, line in enumerate(lines):
             if line not in SERVICE_LINES:

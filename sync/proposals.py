@@ -34,6 +34,7 @@ class Findings:
     events: Frame  # only accounts with an event
     roots: Frame  # account_id of organisations the vendor names as their own parent
     blanks: Frame  # account_id of firms whose system vanished from the feed
+    profiles: Frame | None = None  # PROFILES
 
 
 _ABOUT = (

@@ -1,0 +1,267 @@
+"""One row per account of what it is, how it is sold to, which segment it belongs to, and its score.
+
+Everything is judged for the deciding organisation and inherited by its members; region and site rules are the account's
+own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import pyarrow as pa
+
+from mappings.expressions import parse
+from mappings.facts import SEGMENT_FACTS, TIER_FACTS
+from mappings.insight_policy import ScorePolicy, SegmentPolicy
+from sync.engine import Engine, Frame
+from sync.frames import cases, certain, conform, null
+from sync.segmentation import motions
+from sync.segmentation.holdings import LINES
+from sync.segmentation.predicates import column, is_true
+from sync.segmentation.scores import FEATURES, SCORES, score
+from sync.segmentation.segments import MEMBERSHIP, with_segments
+from sync.segmentation.signals import behavior, deals
+from sync.world import BOOL, INT, TEXT, Schema, World
+
+_OWN = ("region", "site_con", "canada_law")
+PROFILES: Schema = {
+    "account_id": TEXT,
+    "holder_account_id": TEXT,
+    "name": TEXT,
+    "state": TEXT,
+    **dict.fromkeys(_OWN, TEXT),
+    "own_type": TEXT,
+    "org_type": TEXT,  # settled type of the deciding organisation, null = open
+    "account_tier": TEXT,
+    "size_tier": TEXT,
+    "size_disagrees": BOOL,
+    "it_maturity": TEXT,
+    "ehr_vendor": TEXT,
+    "ehr_top_share_bp": INT,
+    "ehr_mixed": BOOL,
+    "payer_class": TEXT,
+    "payer_note": TEXT,
+    "roi_frame": TEXT,
+    "reg_env": TEXT,
+    "affiliation": TEXT,
+    "gpo_covered": BOOL,
+    "awarded_to": TEXT,
+    "motion": TEXT,
+    "icp_profile": TEXT,
+    **{f"{line}_strength": TEXT for line in LINES},
+    **{f"line_{place}": TEXT for place in (1, 2, 3)},
+    "hospitals": INT,
+    "beds": INT,
+    "potential_cents": INT,
+    "won_cents": INT,
+    "open_cents": INT,
+    "our_share_bp": INT,
+    "headroom_cents": INT,
+    "quadrant": TEXT,
+    "history": TEXT,
+    "high_intent": BOOL,
+    "status": TEXT,
+    "is_lighthouse": BOOL,
+    **MEMBERSHIP,
+    **{name: dtype for name, dtype in SCORES.items() if name != "account_id"},
+}
+"""One row per account. Shares are basis points, money is cents, scores are tenths of a point."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """The tables that profiles are made from."""
+
+    world: World
+    links: Frame  # LINKS
+    accounts: Frame  # ACCOUNTS
+    holders: Frame  # account_id, holder_account_id
+    facts: Frame  # per holder: FACT_BOUNDS and TRAITS
+    tiers: Frame  # TIERS
+    con: Frame  # state, con
+    gone: Frame  # account_id of closed and merged organisations
+
+
+def profiles(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: str, engine: Engine) -> Frame:
+    """PROFILES of every account."""
+    linked = engine.materialize(_linked(book))
+    table = _deciding(book, engine)
+    table = table.join(
+        behavior(book.world, linked, scoring.behavior, as_of, engine).rename({"holder_account_id": "account_id"}),
+        on="account_id",
+        how="left",
+    ).join(deals(book.world, linked, engine).rename({"holder_account_id": "account_id"}), on="account_id", how="left")
+    table = engine.materialize(table.join(_regions(segments, engine), on="state", how="left"))
+    table = engine.materialize(_described(table, segments))
+    table = engine.materialize(_sold(table, segments))
+    table = table.with_columns(motions.quadrant(segments, motions.cuts(table, segments, engine)).alias("quadrant"))
+    table = with_segments(_as_bounds(table), segments, engine)
+    table = _scored(table, scoring, engine)
+    return engine.materialize(_per_account(book, table, segments, engine))
+
+
+def _linked(book: Book) -> Frame:
+    """Where records and firms lead: source, source_id, domain, holder."""
+    to_holder = book.holders.select("account_id", "holder_account_id")
+    domains = book.accounts.select("account_id", "domain")
+    named = book.links.select("source", "source_id", "account_id").join(to_holder, on="account_id", how="inner")
+    return named.join(domains, on="account_id", how="left")
+
+
+def _deciding(book: Book, engine: Engine) -> Frame:
+    """Holders with their facts, own row, confirmed numbers and tier."""
+    own = book.accounts.select(
+        "account_id",
+        "name",
+        "state",
+        nw.col("ehr_vendor").alias("own_ehr"),
+        nw.col("employees").alias("own_employees"),
+        nw.col("annual_revenue_cents").alias("own_revenue_cents"),
+    )
+    mine = nw.col("account_id") == nw.col("holder_account_id")
+    tiers = book.tiers.filter(mine).select("account_id", nw.col("tier").alias("account_tier"))
+    facts = engine.materialize(engine.map_batches(_texts(book.facts), _numbers, _NUMBERS))
+    table = book.facts.join(facts, on="account_id", how="left").join(own, on="account_id", how="left")
+    gone = book.gone.select("account_id").unique().with_columns(is_gone=nw.lit(value=True))
+    return table.join(tiers, on="account_id", how="left").join(gone, on="account_id", how="left")
+
+
+_STATED = ("employees", "revenue_usd", "it_budget_usd")
+_NUMBERS = pa.schema([("account_id", pa.string()), *((f"{name}_said", pa.int64()) for name in _STATED)])
+
+
+def _texts(facts: Frame) -> Frame:
+    stated = [~nw.col(f"{name}_text").is_null() for name in _STATED]
+    return facts.filter(stated[0] | stated[1] | stated[2]).select("account_id", *(f"{name}_text" for name in _STATED))
+
+
+def _numbers(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Confirmed numbers as whole ones."""
+    columns: list[Any] = [batch.column("account_id").to_pylist()]
+    columns += [motions.number_rows(batch.column(f"{name}_text").to_pylist()) for name in _STATED]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(c, f.type) for c, f in zip(columns, _NUMBERS, strict=True)], schema=_NUMBERS
+    )
+
+
+def _regions(policy: SegmentPolicy, engine: Engine) -> Frame:
+    """`state`, `region`, `canada_law`."""
+    rows: list[dict[str, Any]] = [
+        {"state": s, "region": region, "canada_law": None} for region, states in policy.regions.items() for s in states
+    ]
+    rows += [{"state": p, "region": "CANADA", "canada_law": law or None} for p, law in policy.canada.items()]
+    return engine.table(rows, {"state": TEXT, "region": TEXT, "canada_law": TEXT})
+
+
+def _described(table: Frame, policy: SegmentPolicy) -> Frame:
+    """What it is."""
+    complete = certain(nw.col("revenue_missing") == 0) & certain(nw.col("hospitals_count") > 0)
+    revenue = nw.coalesce(
+        nw.col("revenue_usd_said") * 100,
+        nw.col("own_revenue_cents"),
+        nw.when(complete).then(nw.col("revenue_sum")),
+    )
+    table = table.with_columns(
+        revenue_cents=revenue,
+        employees=nw.coalesce("employees_said", "own_employees"),
+        it_budget_usd=nw.col("it_budget_usd_said"),
+        affiliation=motions.affiliation(),
+    )
+    vendor, share = motions.ehr()
+    size, disagrees = motions.size_tier(policy)
+    at_risk = (nw.col("capitated_text") == "true") | (nw.col("aco_hospitals") > 0)
+    settled = certain(nw.col("org_type__lo") == nw.col("org_type__hi"))
+    closed = nw.col("status_text").str.to_uppercase().is_in(["CLOSED", "MERGED"])
+    return table.with_columns(
+        size_tier=size,
+        size_disagrees=disagrees,
+        it_maturity=motions.it_maturity(),
+        ehr_vendor=vendor,
+        ehr_top_share_bp=share,
+        ehr_mixed=share < policy.ehr_mixed_below_bp,
+        payer_class=motions.payer_class(policy),
+        roi_frame=cases([(certain(at_risk), "TOTAL_COST_OF_CARE")], null(TEXT)),
+        reg_env=motions.reg_env(),
+        motion=motions.motion(),
+        org_type=nw.when(settled).then(nw.col("org_type__lo")),
+        status=cases([(certain(closed) | certain(nw.col("is_gone")), "CLOSED")], "ACTIVE"),
+        opted_out=nw.coalesce(nw.when(nw.col("opt_out_text") == "true").then(nw.lit(value=True)), nw.col("opted_out")),
+        is_lighthouse=motions.is_lighthouse(),
+        **{
+            f"{line}_strength": nw.when(certain(nw.col(f"{line}__lo") == nw.col(f"{line}__hi"))).then(
+                nw.col(f"{line}__lo")
+            )
+            for line in LINES
+        },
+    ).with_columns(*motions.top_lines())
+
+
+def _sold(table: Frame, policy: SegmentPolicy) -> Frame:
+    """What it could spend, what it spends with us, and the profile it fits."""
+    potential = cases(
+        [(nw.col("org_type") == kind, usd * 100) for kind, usd in policy.quadrants.potential_usd.items()], null(INT)
+    ).cast(INT)
+    won = nw.col("won_cents")
+    table = table.with_columns(potential_cents=potential, icp_profile=motions.icp_profile(policy.profiles))
+    some = nw.when(certain(nw.col("potential_cents") > 0)).then(nw.col("potential_cents"))
+    divisor = nw.coalesce(some, nw.lit(1))
+    share = nw.when(~some.is_null() & ~won.is_null()).then((won * 20000 + divisor) // (divisor * 2))
+    left = nw.col("potential_cents") - won
+    return table.with_columns(our_share_bp=share, headroom_cents=nw.when(left < 0).then(nw.lit(0)).otherwise(left))
+
+
+def _as_bounds(table: Frame) -> Frame:
+    """Facts of segments.yaml that are no tier facts, as two equal bounds."""
+    known = {fact.name for fact in TIER_FACTS}
+    others = [fact.name for fact in SEGMENT_FACTS if fact.name not in known]
+    return table.with_columns(*(nw.col(name).alias(f"{name}{end}") for name in others for end in ("__lo", "__hi")))
+
+
+def _scored(table: Frame, policy: ScorePolicy, engine: Engine) -> Frame:
+    """Adds SCORES; the gate of the policy that holds first goes with them."""
+    if not policy.dimensions:
+        return table
+    gates = [(is_true(column(parse(node))), name) for name, node in policy.gates.items()]
+    features = table.with_columns(
+        segment_of_peers=nw.col("org_type"),
+        gate=cases(gates, null(TEXT)) if gates else null(TEXT),
+        beds_known=nw.when(certain(nw.col("beds__lo") == nw.col("beds__hi"))).then(nw.col("beds__lo")),
+    ).select(
+        "account_id",
+        nw.col("segment_of_peers").alias("segment"),
+        "gate",
+        nw.col("beds_known").alias("beds"),
+        nw.when(certain(nw.col("oncology_strength__lo") == nw.col("oncology_strength__hi")))
+        .then(nw.col("oncology_strength__lo"))
+        .alias("strength"),
+        nw.col("payer_class").alias("payer"),
+        "engagement",
+        nw.col("ehr_vendor").alias("ehr"),
+        "it_maturity",
+        "intent",
+        "contacts",
+        "champion",
+        "history",
+    )
+    return table.join(score(conform(features, FEATURES), policy, engine), on="account_id", how="left")
+
+
+def _per_account(book: Book, table: Frame, policy: SegmentPolicy, engine: Engine) -> Frame:
+    """Every account with what its deciding organisation is, in its own place."""
+    shared = table.rename({"account_id": "holder_account_id"}).drop("name", "state", "region", "canada_law")
+    shared = shared.with_columns(
+        gpo_covered=nw.col("gpo_covered__lo"),
+        hospitals=nw.col("hospitals__lo"),
+        beds=nw.when(certain(nw.col("beds__lo") == nw.col("beds__hi"))).then(nw.col("beds__lo")),
+    )
+    own = book.accounts.select("account_id", "name", "state").join(book.holders, on="account_id", how="left")
+    placed = own.select("account_id", "holder_account_id", "name", "state").join(
+        _regions(policy, engine), on="state", how="left"
+    )
+    con = book.con.rename({"con": "site_con"})
+    placed = placed.join(con, on="state", how="left").with_columns(
+        site_con=cases([(nw.col("region") == "CANADA", "N/A")], nw.col("site_con"))
+    )
+    return conform(placed.join(shared, on="holder_account_id", how="left"), PROFILES)
