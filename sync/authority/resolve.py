@@ -40,7 +40,7 @@ ANSWERS: Schema = {
 EXPLICIT, DELEGATED, DEFAULT = "EXPLICIT", "DELEGATED", "DEFAULT"
 SYSTEM_LEVELS = ("SYSTEM", "MSO", "PLATFORM", "GPO")
 _ORDER = ("specificity", "distance", "trust", "valid_from", "confidence_bp", "ref")
-_SPECIFICITY: tuple[tuple[bool, bool, bool], ...] = (
+SPECIFICITY: tuple[tuple[bool, bool, bool], ...] = (
     # line, category, function
     (True, True, True),
     (True, False, True),
@@ -145,10 +145,10 @@ def _fitting(reach: Frame, records: Frame, needs: Frame) -> Frame:
     fits = [exact[name] | (nw.col(name) == "ALL") for name in asked]
     fit = pairs.filter(fits[0] & fits[1] & fits[2])
     ranks = []
-    for place, (line, category, function) in enumerate(_SPECIFICITY):
+    for place, (line, category, function) in enumerate(SPECIFICITY):
         wanted = (exact["service_line"] == line) & (exact["category"] == category) & (exact["function"] == function)
         ranks.append((wanted, place))
-    return fit.with_columns(specificity=cases(ranks, len(_SPECIFICITY)).cast(INT))
+    return fit.with_columns(specificity=cases(ranks, len(SPECIFICITY)).cast(INT))
 
 
 def _is_over_limit() -> nw.Expr:

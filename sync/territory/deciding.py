@@ -5,11 +5,11 @@ A record that is over is never used, but shown. Without one, the archetype of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
 
 from mappings.structure_policy import AuthorityPolicy
+from sync.authority.resolve import SPECIFICITY
 
 EVERY = "ALL"
 
@@ -25,11 +25,13 @@ class AuthorityRecord:
     service_line: str = EVERY
     category: str = EVERY
     holder_id: str | None = None  # account that decides; none = what the level says
-    delegates_down: bool | None = None  # none = every level but SITE does
+    delegates: bool = True  # holds for the organisations below as well
     spend_limit_cents: int | None = None
     valid_from: str | None = None
-    valid_to: str | None = None
-    source: str = "STEWARD"
+    valid_to: str | None = None  # first day it no longer holds
+    ended: bool = False  # its source says that it is over, without a day
+    trust: int = 0  # place of its source in the policy, 0 = first
+    confidence_bp: int = 10_000
     ref: str = ""
 
 
@@ -60,59 +62,46 @@ def who_decides(
 ) -> Decided:
     """The level at which a question is decided. Above a spending limit it is the system."""
     fitting = [record for record in records if _fits(record, asked)]
-    standing = [record for record in fitting if _in_force(record, asked.as_of, policy)]
-    over = [record for record in fitting if _end(record, policy) and _end(record, policy) <= asked.as_of]
-    expired = tuple(f"{_told(record)} ended {_end(record, policy)}" for record in sorted(over, key=_told))
+    over = sorted(_told(record) for record in fitting if _is_over(record, asked.as_of))
+    standing = [r for r in fitting if not _is_over(r, asked.as_of) and (r.valid_from or "") <= asked.as_of]
     if standing:
-        best = min(standing, key=lambda record: _rank(record, asked, policy.source_priority))
+        best = min(standing, key=_rank)
         basis = "EXPLICIT" if best.distance == 0 else "DELEGATED"
         limit = best.spend_limit_cents
         above = limit is not None and asked.amount_cents is not None and asked.amount_cents > limit
         level, holder = ("SYSTEM", None) if above else (best.level, best.holder_id)
-        return Decided(level=level, basis=basis, holder_id=holder, ref=_told(best), expired=expired)
+        return Decided(level=level, basis=basis, holder_id=holder, ref=_told(best), expired=tuple(over))
     for line in policy.defaults:
         if line.archetype == archetype and line.function in (EVERY, asked.function):
             ref = f"default of {archetype}"
-            return Decided(level=line.level, basis="DEFAULT", ref=ref, expired=expired)
-    return Decided(level=None, basis=None, expired=expired)
+            return Decided(level=line.level, basis="DEFAULT", ref=ref, expired=tuple(over))
+    return Decided(level=None, basis=None, expired=tuple(over))
 
 
 def _fits(record: AuthorityRecord, asked: Question) -> bool:
-    down = record.level != "SITE" if record.delegates_down is None else record.delegates_down
-    if record.distance and not down:
-        return False
     pairs = (
         (record.function, asked.function),
         (record.service_line, asked.service_line),
         (record.category, asked.category),
     )
-    return all(own in (EVERY, wanted) for own, wanted in pairs)
+    reaches = record.delegates or not record.distance
+    return reaches and all(own == EVERY or own.casefold() == wanted.casefold() for own, wanted in pairs)
 
 
-def _in_force(record: AuthorityRecord, as_of: str, policy: AuthorityPolicy) -> bool:
-    end = _end(record, policy)
-    return (record.valid_from or "") <= as_of and (not end or as_of < end)
+def _is_over(record: AuthorityRecord, as_of: str) -> bool:
+    return record.ended or (record.valid_to is not None and record.valid_to <= as_of)
 
 
-def _end(record: AuthorityRecord, policy: AuthorityPolicy) -> str:
-    """First day it no longer holds; empty = open."""
-    if record.valid_to:
-        return record.valid_to
-    days = policy.expires_days.get(record.source)
-    if days is None or not record.valid_from:
-        return ""
-    return (date.fromisoformat(record.valid_from) + timedelta(days=days)).isoformat()
-
-
-def _rank(record: AuthorityRecord, asked: Question, sources: Sequence[str]) -> tuple[int, int, int, int, str]:
-    """Lower is better: specificity, distance, source, newest, then the text of the record."""
-    specific = 4 * (record.service_line != EVERY) + 2 * (record.category != EVERY) + (record.function != EVERY)
-    source = sources.index(record.source) if record.source in sources else len(sources)
-    newest = -date.fromisoformat(record.valid_from).toordinal() if record.valid_from else 0
-    return (-specific, record.distance, source, newest, _told(record))
+def _rank(record: AuthorityRecord) -> tuple[int, int, int, int, int, str]:
+    """Lower is better: specificity, distance, source, newest, surest, place."""
+    exact = (record.service_line != EVERY, record.category != EVERY, record.function != EVERY)
+    newest = int((record.valid_from or "0").replace("-", ""))
+    place = SPECIFICITY.index(exact)
+    return (place, record.distance, record.trust, -newest, -record.confidence_bp, record.ref)
 
 
 def _told(record: AuthorityRecord) -> str:
     about = "/".join((record.function, record.service_line, record.category))
     since = f" since {record.valid_from}" if record.valid_from else ""
-    return f"{record.level} for {about} at {record.org_id}{since} by {record.source}{record.ref and f' [{record.ref}]'}"
+    until = f" until {record.valid_to}" if record.valid_to else ""
+    return f"{record.level} for {about} at {record.org_id}{since}{until}{record.ref and f' [{record.ref}]'}"

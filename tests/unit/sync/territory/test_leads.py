@@ -59,7 +59,7 @@ def test_t25_an_expired_record_is_not_used_but_shown() -> None:
     assert (found.assignee, found.rule_id) == (SYSTEM_OWNER, "system-decides")
     shown = step(found, "system-decides").expression
     assert "default of IDN" in shown
-    assert "no longer: SITE for ALL/CARDIOLOGY/ALL at h1 since 2026-01-01 by STEWARD ended 2026-07-01" in shown
+    assert "no longer: SITE for ALL/CARDIOLOGY/ALL at h1 since 2026-01-01 until 2026-07-01" in shown
 
 
 def test_the_last_day_of_a_record_is_the_day_before_its_end() -> None:
