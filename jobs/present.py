@@ -133,6 +133,7 @@ class PlanView:
         if change is None or not change["actor"]:
             return ""
         who = self.names.users.get((change["connection"], change["actor"]), (change["actor"], ""))[0]
+        who += " edited the record" if change["actor_kind"] == "unknown" else ""  # the field itself has no history
         return f"{who}, {change['changed_at'][:16].replace('T', ' ')}" if change["changed_at"] else who
 
 

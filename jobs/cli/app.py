@@ -33,6 +33,7 @@ from sync.planning.selectors import SelectorError
 app = typer.Typer(
     name="platbook",
     help="Keeps account ownership right: pull, plan, review, apply.",
+    epilog="platbook --debug VERB ... shows debug log lines, and the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -54,13 +54,15 @@ def test_an_apply_that_is_told_to_stop_finishes_what_it_began_and_goes_on_next_t
 
 def test_a_run_that_is_told_to_stop_twice_ends_at_once_and_recovers(planned: Cli) -> None:
     planned.approve_all()
-    planned.sandbox.world.faults.add(Fault(verb=Verb.SLOW, route="batch/update|composite", seconds=1.5))
+    faults = planned.sandbox.world.faults
+    faults.add(Fault(verb=Verb.SLOW, route="composite", seconds=1.0, times=0))
     command = planned.start(*ACCEPTED)
     _until(lambda: _journal_rows(planned) > 0)
     command.signal(signal.SIGTERM)
     threading.Event().wait(0.2)  # two signals at the same moment would count as one
     command.signal(signal.SIGTERM)
     assert command.wait().code == 130
+    faults.clear()
     assert planned.run(*ACCEPTED).code == 0
     planned.ok("pull")
     assert planned.run("plan", "--detailed-exitcode").code == 0
