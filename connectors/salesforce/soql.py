@@ -62,6 +62,18 @@ def id_in(field: str, record_ids: Sequence[str]) -> str:
     return f"{field_path(field)} IN ({listed})"
 
 
+def text_in(field: str, texts: Sequence[str]) -> str:
+    """Give the condition that a field is one of the texts. Raises ValueError for none."""
+    if not texts:
+        raise ValueError("an IN condition needs at least one value")
+    return f"{field_path(field)} IN ({','.join(map(quote, texts))})"
+
+
+def is_false(field: str) -> str:
+    """Give the condition that a checkbox is not set."""
+    return f"{field_path(field)} = false"
+
+
 def at_or_after(field: str, iso_instant: str) -> str:
     """Give the condition field >= instant, down to whole seconds: Salesforce stamps rows with no finer grain.
 

@@ -9,6 +9,7 @@ from connectors.errors import Fatal, Rejected, Retriable
 from connectors.protocol import Current, Lane, OwnedChild, TeamMember, Verdict, Write, WriteResult
 from connectors.salesforce import soql
 from connectors.salesforce.bulk import BulkLane
+from connectors.salesforce.children import HistoryEntry, field_history
 from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.responses import (
@@ -111,6 +112,10 @@ class SalesforceTarget:
     def team(self, record_ids: Sequence[str]) -> Mapping[str, tuple[TeamMember, ...]]:
         """Give the account-team members by id as asked; an account without a team is absent. Read-only."""
         return self.teams.team(record_ids)
+
+    def history(self, record_ids: Sequence[str], properties: Sequence[str]) -> Mapping[str, Sequence[HistoryEntry]]:
+        """Give the kept values of account fields by id as asked, newest first within a field. Read-only."""
+        return field_history(self.session, record_ids, properties)
 
     def open_opportunities(self, record_ids: Sequence[str]) -> Mapping[str, tuple[OwnedChild, ...]]:
         """Give the open opportunities by id as asked, with their owners; none: absent. Read-only."""

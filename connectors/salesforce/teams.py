@@ -15,9 +15,10 @@ from typing import Any
 from connectors.errors import ConnectorError, Fatal
 from connectors.protocol import OwnedChild, TeamMember, Verdict, Write, WriteResult
 from connectors.salesforce import soap, soql
-from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, RETRIEVE_ROWS, TEAM_IDS
+from connectors.salesforce.children import rows_below
+from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, RETRIEVE_ROWS
 from connectors.salesforce.ids import to_18
-from connectors.salesforce.responses import Outcome, collection_outcomes, created_outcomes, row_outcome, unreadable
+from connectors.salesforce.responses import Outcome, collection_outcomes, created_outcomes, row_outcome
 from connectors.salesforce.sending import (
     NO_ASSIGNMENT_RULES,
     Row,
@@ -83,7 +84,7 @@ class TeamLane:
         found: dict[str, list[TeamMember]] = {}
         fields = ("Id", "AccountId", "UserId", *MEMBER_FIELDS)
         try:
-            for record in self._select(MEMBER, fields, record_ids, route="team_query"):
+            for record in rows_below(self.session, MEMBER, fields, record_ids, route="team_query"):
                 member = _member(record)
                 found.setdefault(member.record_id, []).append(member)
         except Fatal as error:
@@ -96,8 +97,8 @@ class TeamLane:
     def open_opportunities(self, record_ids: Sequence[str]) -> dict[str, tuple[OwnedChild, ...]]:
         """Give the open opportunities and their owners by account id as asked; none: absent. Read-only."""
         found: dict[str, list[OwnedChild]] = {}
-        fields, only = ("Id", "AccountId", "OwnerId"), "IsClosed = false"
-        for record in self._select("Opportunity", fields, record_ids, route="opportunity_query", only=only):
+        fields, only = ("Id", "AccountId", "OwnerId"), soql.is_false("IsClosed")
+        for record in rows_below(self.session, "Opportunity", fields, record_ids, route="opportunity_query", only=only):
             child = OwnedChild(
                 record_id=to_18(record["AccountId"]), child_id=to_18(record["Id"]), owner_id=to_18(record["OwnerId"])
             )
@@ -281,27 +282,6 @@ class TeamLane:
     def _present(self, rows: Iterable[Row]) -> frozenset[tuple[str, str]]:
         teams = self.team(list(dict.fromkeys(row.record_id for row in rows)))
         return frozenset(_key(one) for team in teams.values() for one in team)
-
-    def _select(
-        self, native_object: str, fields: Sequence[str], account_ids: Sequence[str], *, route: str, only: str = ""
-    ) -> Iterable[Mapping[str, Any]]:
-        for chunk in chunks_of(list(dict.fromkeys(map(to_18, account_ids))), TEAM_IDS):
-            where = " AND ".join(filter(None, (soql.id_in("AccountId", chunk), only)))
-            resource, params = "query", {"q": soql.select(native_object, fields, where=where)}
-            announced, delivered = None, 0
-            while True:
-                body = self.session.call("GET", resource, route=route, is_write=False, params=params).body
-                if not isinstance(body, dict) or not (body.get("done") or body.get("nextRecordsUrl")):
-                    raise unreadable(route=route, is_write=False)
-                announced = body.get("totalSize") if announced is None else announced
-                records = body.get("records") or []
-                delivered += len(records)
-                yield from records
-                if body.get("done"):
-                    break
-                resource, params = body["nextRecordsUrl"], {}
-            if isinstance(announced, int) and delivered != announced:
-                raise unreadable(route=route, is_write=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -376,3 +376,24 @@ def test_no_edit_of_a_person_in_the_window_goes_unseen(
 def test_an_account_that_is_gone_is_a_verdict(lane, accounts, people):
     (done,) = _send(lane, [_change(accounts.closed, people.bea, people.rule)])
     assert (done.result.verdict, done.result.code) == (Verdict.REJECTED, "ENTITY_IS_DELETED")
+
+
+# who changed what
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_history_shows_the_owner_a_person_set_before_ours(target, sandbox, accounts, people, labels):
+    sandbox.world.settings.history_labels = labels
+    sandbox.world.human_edit("salesforce", "Account", accounts.mercy, {"OwnerId": people.bea}, by=people.bea)
+    sandbox.world.human_edit("salesforce", "Account", accounts.mercy, {"ParentId": None}, by=people.bea)
+    target.teams.change_owners(
+        [_change(accounts.mercy, people.ana, people.rule)], image={}, stamp=STAMP, before_send=lambda: None
+    )
+    found = target.history([accounts.mercy[:15], accounts.lakeside], ("OwnerId", "Tier_Status__c"))
+    assert list(found) == [accounts.mercy[:15]]
+    us = sandbox.world.integration_user
+    assert [(entry.property, entry.value, entry.user) for entry in found[accounts.mercy[:15]]] == [
+        ("OwnerId", people.rule, us),
+        ("OwnerId", people.bea, people.bea),
+        ("OwnerId", people.ana, ""),  # before the first change kept
+    ]
