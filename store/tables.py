@@ -306,3 +306,34 @@ outbox = Table(
     Column("last_error", Text, nullable=False),
     UniqueConstraint("kind", "plan_id", "part", "recipient"),
 )
+
+routing_basis = Table(
+    "routing_basis",
+    metadata,
+    Column("digest", String, primary_key=True),  # sha256 of the content
+    Column("content", Text, nullable=False),  # canonical JSON: policy and people
+    Column("at", String, nullable=False),
+)
+"""What many routing decisions share, each version once."""
+
+routing_decision = Table(
+    "routing_decision",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("position", BIG, nullable=False, unique=True),
+    Column("lead_id", String, nullable=False),  # of the sender; empty = none
+    Column("as_of", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("assignee", String),
+    Column("account_id", String),
+    Column("rule_id", String, nullable=False),
+    Column("basis_digest", String, ForeignKey("routing_basis.digest"), nullable=False),
+    Column("ruleset_digest", String, nullable=False),
+    Column("snapshot_ids", sa.JSON, nullable=False),
+    Column("inputs", Text, nullable=False),  # canonical JSON
+    Column("result", Text, nullable=False),  # canonical JSON, with the trace
+    Column("by", String, nullable=False),
+    Column("at", String, nullable=False),
+    Index("ix_routing_decision_as_of", "as_of"),
+)
+"""Leads that were routed, each with everything it takes to decide again."""
