@@ -27,7 +27,7 @@ from jobs.difflog import log_plan
 from jobs.explain import explain_account
 from jobs.feeds import declared, take_delivery
 from jobs.plan import Planned, make_plan
-from jobs.present import view_plan
+from jobs.present import PlanView, view_plan
 from jobs.pull import pull
 from jobs.settings import HubSpotSettings, SalesforceSettings, Settings, SmtpSettings
 from jobs.wiring import Wired
@@ -160,8 +160,18 @@ class _Story:
 
     def _plan(self) -> Planned:
         planned = make_plan(self.wired)
-        show_summary(view_plan(self.wired, planned.stored.id), planned.problems)
+        view = view_plan(self.wired, planned.stored.id)
+        show_summary(view, planned.problems)
+        self._blocked(view)
         return planned
+
+    def _blocked(self, view: PlanView) -> None:
+        """Changes that may not be written, with the reason."""
+        blocked = [row for row in view.rows() if row["action"] == "blocked"]
+        if blocked:
+            say()
+            say("Blocked, with the reason; nothing of these is written:")
+            show_rows(blocked, 3)
 
     def _must_stop(self, planned: Planned) -> None:
         say()
