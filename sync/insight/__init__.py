@@ -1,0 +1,1 @@
+"""What the numbers say: KPIs, lints and the evidence of a rollout."""

@@ -1,0 +1,185 @@
+"""KPIs of deals: win rates, cycle lengths, deal sizes, attainment, and whether segments really differ."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from mappings.insight_policy import Benchmark, KpiPolicy
+from sync.insight.benchmarks import benchmark, verdict
+from sync.insight.kpi import NO_BENCHMARK, OPEN_TYPE, Counted, Kpi, grouped, pct, percent, rate_row, won_of
+from sync.insight.standing import Row, before, days_between
+from sync.insight.statistics import differ, gap, kaplan_meier_median, median, shrunk, spread, wilson
+
+
+def win_rate_kpi(book: Counted) -> Kpi:
+    """R48 with the benchmark of R45."""
+    rows = []
+    for kind, deals in grouped(book.closed, "org_type", OPEN_TYPE).items():
+        for name, part in _by_benchmark(kind, deals, book.policy).items():
+            rate = wilson(*won_of(part))
+            mark = book.policy.benchmarks.get(name)
+            compared = verdict(rate.rate, mark.win_rate_bp) if mark else NO_BENCHMARK
+            rows.append({"org_type": kind, **rate_row(rate, book.policy), "benchmark": _range(mark),
+                         "against_it": compared, "class": name or NO_BENCHMARK})  # fmt: skip
+    total = wilson(*won_of(book.closed))
+    line = f"{percent(total.rate)} of {total.n:,} closed deals won ({percent(total.low)} to {percent(total.high)})"
+    note = "open deals are left out; fewer than " + str(book.policy.min_n) + " closed deals are indicative"
+    return Kpi(id="R48", name="Win rate by organisation type", line=line, rows=tuple(rows), chart="win_rate_pct",
+               by="org_type", notes=(note,))  # fmt: skip
+
+
+def _by_benchmark(kind: str, deals: Iterable[Row], policy: KpiPolicy) -> dict[str, list[Row]]:
+    """Deals of one type by the benchmark that fits their organisation; "" = none fits."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in deals:
+        groups[benchmark(kind, row["hospitals"], None, policy) or ""].append(row)
+    return dict(sorted(groups.items()))
+
+
+def _range(mark: Benchmark | None) -> str:
+    return NO_BENCHMARK if mark is None else f"{mark.win_rate_bp[0] / 100:g} to {mark.win_rate_bp[1] / 100:g} %"
+
+
+def cycle_kpi(book: Counted) -> Kpi:
+    """R49: median days from opened to won; deals not won are censored, not left out."""
+    rows = []
+    for segment, deals in grouped(book.sold, "segment", "(no segment)").items():
+        waits = [(days, bool(r["is_won"])) for r in deals if (days := _duration(r, book.numbers.as_of)) is not None]
+        won = [days for days, is_won in waits if is_won]
+        days = kaplan_meier_median(waits)
+        rows.append({"segment": segment, "median_days": days, "won": len(won), "censored": len(waits) - len(won),
+                     "median_of_won_only": median(won),
+                     "reading": "not reached" if days is None else ""})  # fmt: skip
+    known = [f"{r['segment']} {r['median_days']} d" for r in rows if r["median_days"] is not None]
+    line = "; ".join(known) or "no segment reaches its median: over half of its deals are still open or were lost"
+    note = "Kaplan-Meier median, open and lost deals censored; the median of won deals only is shown beside it"
+    return Kpi(id="R49", name="Cycle length by segment", line=line, rows=tuple(rows), chart="median_days", by="segment",
+               notes=(note,))  # fmt: skip
+
+
+def _duration(row: Row, as_of: str) -> int | None:
+    end = row["close_date"] if row["is_closed"] else as_of
+    days = days_between(row["created_on"], end)
+    return days if days is not None and days >= 0 else None
+
+
+def deal_size_kpi(book: Counted) -> Kpi:
+    """R50: amounts of won deals by payer class."""
+    rows = []
+    for payer, deals in grouped(book.closed, "payer_class", "(unknown)").items():
+        won = [r["amount_cents"] for r in deals if r["is_won"] and r["amount_cents"] is not None]
+        mean = round(sum(won) / len(won) / 100) if won else None
+        middle = median(won)
+        rows.append({"payer_class": payer, "won": len(won), "median_usd": None if middle is None else middle // 100,
+                     "mean_usd": mean, "reading": "indicative" if len(won) < book.policy.min_n else ""})  # fmt: skip
+    line = "; ".join(f"{r['payer_class']} {r['median_usd']:,} USD" for r in rows if r["median_usd"] is not None)
+    note = "payer class as known now; the class on the day of closing is used once earlier plans are kept long enough"
+    return Kpi(id="R50", name="Deal size by payer mix", line=line or "no won deal", rows=tuple(rows),
+               chart="median_usd", by="payer_class", notes=(note,))  # fmt: skip
+
+
+def attainment_kpi(book: Counted) -> Kpi:
+    """R51: won in a year against the quota, of comparable people."""
+    numbers = book.numbers
+    year, half = before(numbers.as_of, 365), before(numbers.as_of, 182)
+    won: dict[str, int] = defaultdict(int)
+    for row in book.closed:
+        if row["is_won"] and row["close_date"] > year:
+            won[numbers.users.get((row["connection"], row["owner"]), "")] += row["amount_cents"] or 0
+    people = [r for r in numbers.policies.reps.reps if r.quota_usd and r.active and (not r.since or r.since <= half)]
+    rows: tuple[Row, ...] = tuple(
+        {"person": rep.email, "role": rep.role, "won_usd": won[rep.email.lower()] // 100, "quota_usd": rep.quota_usd,
+         "attainment_pct": round(100 * won[rep.email.lower()] / 100 / rep.quota_usd, 1)}
+        for rep in people
+    )  # fmt: skip
+    if not rows:
+        return Kpi(id="R51", name="Quota attainment", line="no quota is known: give quota_usd in reps.yaml")
+    reached = [won[rep.email.lower()] / 100 / rep.quota_usd for rep in people]
+    return attainment(reached, book.policy, rows=rows)
+
+
+def attainment(values: Sequence[float], policy: KpiPolicy, *, rows: tuple[Row, ...] = ()) -> Kpi:
+    """R51 of attainments, 1 = quota reached: the coefficient of variation decides, the rest is shown beside it."""
+    found = spread(values)
+    if len(values) < policy.min_territories or found is None:
+        line = f"INSUFFICIENT: {len(values)} comparable, at least {policy.min_territories} are needed"
+        return Kpi(id="R51", name="Quota attainment", line=line, rows=rows)
+    fires = found.cv * 10000 > policy.variance_cv_bp
+    line = (
+        f"cv {100 * found.cv:.1f} %, {'rebalance' if fires else 'in bounds'}; range {100 * found.range:.0f} points, "
+        f"largest deviation {100 * found.max_deviation:.0f} %, {100 * found.within_15_pct:.0f} % of them within 15 %"
+    )
+    return Kpi(id="R51", name="Quota attainment", line=line, rows=rows, chart="attainment_pct", by="person")
+
+
+def models_kpi(book: Counted) -> Kpi:
+    """R53: win rate of geographic against account-based territories."""
+    kinds = {"state_geo": "geographic", "state_primary": "geographic"}
+    sides: dict[str, list[Row]] = {"geographic": [], "account-based": []}
+    for row in book.closed:
+        if row["assigned_rule"]:
+            sides[kinds.get(row["assigned_rule"], "account-based")].append(row)
+    rates = {name: wilson(*won_of(rows)) for name, rows in sides.items()}
+    places = {name: len({r["territory"] for r in rows if r["territory"]}) for name, rows in sides.items()}
+    rows = tuple(
+        {"model": name, "territories": places[name], **rate_row(rate, book.policy)} for name, rate in rates.items()
+    )
+    least = book.policy.min_territories
+    between = gap(rates["account-based"], rates["geographic"])
+    if min(places.values()) < least or between is None:
+        line = f"INSUFFICIENT: {least} territories of each model are needed, found " + _shown(places)
+    else:
+        line = "account-based less geographic: {:+.1f} points ({:+.1f} to {:+.1f})".format(*(100 * x for x in between))
+    return Kpi(id="R53", name="Geographic against account-based", line=line, rows=rows, chart="win_rate_pct",
+               by="model")  # fmt: skip
+
+
+def _shown(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
+
+
+def differentiation_kpi(book: Counted) -> Kpi:
+    """R54: whether segments really win differently."""
+    groups = {name: won_of(rows) for name, rows in grouped(book.closed, "segment", "(no segment)").items()}
+    return differentiation({name: (won, n - won) for name, (won, n) in groups.items()}, book.policy)
+
+
+def differentiation(groups: Mapping[str, tuple[int, int]], policy: KpiPolicy) -> Kpi:
+    """R54 of (won, lost) per segment."""
+    rows = tuple({"segment": name, **rate_row(wilson(won, won + lost), policy)} for name, (won, lost) in groups.items())
+    name = "Differentiation of segments"
+    found = differ(list(groups.values()))
+    if found is None or not found.is_trusted:
+        line = "INSUFFICIENT: too few won or lost deals per segment for a chi-square test (5 expected in each cell)"
+        return Kpi(id="R54", name=name, line=line, rows=rows)
+    apart = found.p * 10000 < policy.differentiation_alpha_bp
+    wide = found.spread * 10000 >= policy.differentiation_spread_bp
+    verdict_ = "differentiated" if apart and wide else "NOT-DIFFERENTIATED"
+    p = "p < .001" if found.p < 0.001 else f"p = {found.p:.3f}"
+    line = f"{verdict_}: chi-square({found.degrees}) = {found.chi2:.2f}, {p}, spread {100 * found.spread:.1f} points"
+    return Kpi(id="R54", name=name, line=line, rows=rows, chart="win_rate_pct", by="segment")
+
+
+def lift_kpi(book: Counted) -> Kpi:
+    """R30: segments that convert at a multiple of the average."""
+    won, n = won_of(book.closed)
+    rows = []
+    for segment, deals in grouped(book.closed, "segment", "(no segment)").items():
+        rows.append({"segment": segment, **lift(*won_of(deals), won / n if n else 0.0, book.policy)})
+    ideal = [row["segment"] for row in rows if row["verdict"] == "ICP"]
+    line = f"ideal customer profile by conversion: {', '.join(ideal)}" if ideal else "no segment converts well enough"
+    return Kpi(id="R30", name="Lift of segments", line=line, rows=tuple(rows), chart="lift", by="segment")
+
+
+def lift(won: int, n: int, average: float, policy: KpiPolicy) -> Row:
+    """Lift over the average with its verdict: ICP needs enough deals and an interval that stays above the average."""
+    rate = wilson(won, n)
+    times = rate.rate / average if rate.rate is not None and average else None
+    verdict_ = "unknown"
+    if times is not None and rate.low is not None:
+        sure = n >= policy.min_n and rate.low / average > 1
+        verdict_ = "ICP" if times >= policy.lift and sure else "suggestive" if times > 1 else "below average"
+    calm = shrunk(won, n, average, policy.shrink_n) if n else None
+    return {**rate_row(rate, policy), "lift": None if times is None else round(times, 2),
+            "shrunk_pct": pct(calm), "verdict": verdict_}  # fmt: skip
