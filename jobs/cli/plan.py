@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -156,13 +155,10 @@ def _show_problems(problems: tuple[Problem, ...]) -> None:
 
 
 def show_rows(rows: list[dict[str, Any]], limit: int) -> None:
-    """Items of a plan: a line per field with its three values, the item's own words on its first line."""
+    """Items of a plan: a line about each, and under it a line per field with its three values."""
     say()
-    columns = (
-        "item", "CRM", "account", "state", "action", "field", "last agreed", "in CRM now", "proposed", "by", "decision",
-    )  # fmt: skip
-    lines = [line for row in rows[:limit] for line in _lines(row)]
-    table(f"{len(rows):,} items", columns, lines)
+    say(f"{len(rows):,} items", style="italic")
+    _show_items(rows[:limit])
     if len(rows) > limit:
         say(f"… and {len(rows) - limit:,} more; --limit shows more, --where fewer")
     reasons = sorted({row["reason"] for row in rows if row["reason"]})
@@ -170,14 +166,25 @@ def show_rows(rows: list[dict[str, Any]], limit: int) -> None:
         say(f"  {sum(row['reason'] == reason for row in rows):,} × {reason}")
 
 
-def _lines(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    head, tail = (
-        (row["item"], row["connection"], row["name"], row["state"], row["action"]),
-        (row["actor"], row["decision"]),
-    )
-    for number, one in enumerate(row["values"]):
-        values = tuple(_cut(one[key]) for key in ("field", "base", "crm", "desired"))
-        yield (*head, *values, *tail) if number == 0 else (*("",) * len(head), *values, "", "")
+def _show_items(rows: list[dict[str, Any]]) -> None:
+    lines = [
+        tuple(_cut(one[key]) for key in ("field", "base", "crm", "desired")) for row in rows for one in row["values"]
+    ]
+    heads = ("", "last agreed", "in CRM now", "proposed")
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+    if lines:
+        say(_columns(heads, widths), style="bold")
+    rest = iter(lines)
+    for row in rows:
+        by = f" · by {row['actor']}" if row["actor"] else ""
+        said = "".join(f" · {row[key]}" for key in ("state", "action", "decision", "result") if row[key])
+        say(f"{row['item']}  {row['name']} ({row['connection']}){said}{by}")
+        for _ in row["values"]:
+            say(_columns(next(rest), widths))
+
+
+def _columns(cells: tuple[str, ...], widths: list[int]) -> str:
+    return ("    " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))).rstrip()
 
 
 def _cut(text: str) -> str:
@@ -215,7 +222,11 @@ def _list_plans(plans: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         emit_json("plan", {"plans": [{key: one[key] for key in keys} for one in plans]})
         return
-    table("plans", keys, [[one[key] for key in keys] for one in plans])
+    table(
+        "plans",
+        keys,
+        [[str(one[key])[:16].replace("T", " ") if key.endswith("_at") else one[key] for key in keys] for one in plans],
+    )
 
 
 def _problem(one: Problem) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import PlanOption
 from jobs.export import ExportError, exportable, write_table
+from store.runs import Run
 
 IN_SHORT = 80
 """Characters of a message in the list of runs."""
@@ -30,21 +31,10 @@ def runs(
         emit_json("runs", {"runs": [asdict(one) for one in found]})
         return
     columns = ("run", "kind", "plan", "by", "started (UTC)", "status", "what")
-    rows = [
-        (
-            r.id,
-            r.kind,
-            r.plan_id,
-            r.by,
-            r.started_at[:19].replace("T", " "),
-            r.status,
-            _in_short(r.message) or _counted(r.counts),
-        )
-        for r in found
-    ]
+    rows = [_row(one) for one in found]
     table("runs", columns, rows)
     for one in found if run_id else ():
-        say(one.message)
+        say(f"by {one.by}" + (f": {one.message}" if one.message else ""))
         for name, count in one.counts.items():
             say(f"  {name}: {count}")
 
@@ -68,6 +58,11 @@ def export(
         emit_json("export", {"what": what, "file": str(output), "rows": found.num_rows})
         return
     say(f"{found.num_rows:,} rows of {what} in {output}")
+
+
+def _row(one: Run) -> tuple[object, ...]:
+    who, started = one.by.partition(" (")[0], one.started_at[:19].replace("T", " ")
+    return one.id, one.kind, one.plan_id, who, started, one.status, _in_short(one.message) or _counted(one.counts)
 
 
 def _in_short(message: str) -> str:
