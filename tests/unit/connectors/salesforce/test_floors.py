@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.salesforce.floors import pull_floor, push_floor
+from connectors.salesforce.floors import BULK_FROM_ROWS, bulk_floor, pull_floor, push_floor, team_floor
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,23 @@ def test_a_pull_costs_its_pages(counts: list[int], calls: int) -> None:
 )
 def test_a_push_costs_its_reads_writes_and_checks(parts: dict[str, int], calls: int) -> None:
     assert push_floor(**parts) == calls  # type: ignore[arg-type]  # verify is a bool among ints
+
+
+@pytest.mark.parametrize(
+    ("pairs", "calls"),
+    [
+        ([], 0),
+        ([200], 4),  # image, SOAP, owners, team
+        ([1, 1], 5),  # a SOAP call for each pair of owners
+        ([401], 8),  # 2 + 3 + 1 + 2
+    ],
+)
+def test_owner_changes_with_teams_cost_a_call_per_pair_and_200(pairs: list[int], calls: int) -> None:
+    assert team_floor(pairs) == calls
+
+
+def test_the_choice_between_collections_and_a_job_is_never_far_from_the_better() -> None:
+    for rows in range(100, 30_000, 100):
+        collections = push_floor(batch=rows, verify=False) - -(-rows // 2000)  # without the read before
+        chosen = bulk_floor(rows) if rows >= BULK_FROM_ROWS else collections
+        assert chosen <= 1.5 * min(collections, bulk_floor(rows))
