@@ -40,6 +40,15 @@ class NativeField:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Privilege:
+    """Something the credentials allow and the work does not need."""
+
+    kind: str  # system, object or field
+    name: str  # the CRM's own name: ModifyAllData, Contact.Delete, Account.Phone
+    why: str  # what it allows, or why it is not needed; for people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Some records of one object."""
 
@@ -164,7 +173,7 @@ class Target(Protocol):
     def write(
         self, writes: Sequence[Write], *, lane: Lane, stamp: str, before_send: Callable[[], None]
     ) -> tuple[WriteResult, ...]:
-        """Send the writes; one result per row, in the order given.
+        """Send the writes; one result per write, in the order given. Writes of one record travel as one row.
 
         `stamp` (run id and lease epoch) travels with each request. `before_send` is called immediately before every
         HTTP write request and raises to stop it (lost lease). Raises Fatal or Retriable only when nothing of the

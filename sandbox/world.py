@@ -17,6 +17,7 @@ from typing import Any
 from sandbox.faults import FaultBook
 from sandbox.moment import count_write, lag_s
 from sandbox.rewind import rewound
+from sandbox.salesforce import permissions
 from sandbox.salesforce.ids import PREFIXES, id18, make_id
 from sandbox.settings import Settings
 
@@ -348,6 +349,8 @@ class World:
         self.load("salesforce", "User", [user])
         org = {"Id": self.organization_id, "Name": "Sandbox Org", "IsSandbox": True, "InstanceName": "LOCAL1"}
         self.load("salesforce", "Organization", [org])
+        for object_name, records in permissions.seed(self.integration_user):
+            self.load("salesforce", object_name, records)
 
     def _completed(self, system: str, object_name: str, record: Record) -> Record:
         moment = self.now()

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from connectors.errors import Fatal, Retriable
-from connectors.protocol import NativeField, Org, Page
+from connectors.protocol import NativeField, Org, Page, Privilege
 from connectors.salesforce import soql
 from connectors.salesforce.floors import PAGE_ROWS
 from connectors.salesforce.ids import to_18
+from connectors.salesforce.privileges import excess_privileges
 from connectors.salesforce.responses import SYSTEM, unreadable
 from connectors.salesforce.session import Session
 
@@ -75,6 +76,10 @@ class SalesforceSource:
         paths = tuple(name for name in names if "." in name)
         body = self._first_page(query, resource="queryAll", route="query")
         yield from self._pages(native_object, body, paths)
+
+    def excess_privileges(self, pushed: Sequence[str]) -> tuple[Privilege, ...]:
+        """Give what the integration user may do beyond reading, and writing these Account fields. Four calls."""
+        return excess_privileges(self.session, pushed)
 
     def latest_covered(self, native_object: str, start: str, end: str) -> str:
         """Give the instant up to which changes are complete: held back while a long transaction still runs.

@@ -14,6 +14,11 @@ PREFIXES = {
     "AccountHistory": "017",
     "Contact": "003",
     "Job": "750",
+    "PermissionSet": "0PS",
+    "PermissionSetAssignment": "0Pa",
+    "ObjectPermissions": "110",
+    "FieldPermissions": "01k",
+    "UserPermissionAccess": "0UA",
 }
 """First three characters of an id by object."""
 

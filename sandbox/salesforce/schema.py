@@ -76,6 +76,19 @@ _STAGES = (
 )
 _ACCESS = ("None", "Read", "Edit", "All")
 
+OBJECT_PERMISSIONS = ("Read", "Create", "Edit", "Delete", "ViewAllRecords", "ModifyAllRecords")
+SYSTEM_PERMISSIONS = (
+    "ApiEnabled",
+    "AuthorApex",
+    "CustomizeApplication",
+    "ManageSharing",
+    "ManageUsers",
+    "ModifyAllData",
+    "ModifyMetadata",
+    "ViewAllData",
+    "ViewSetup",
+)
+
 _ACCOUNT_CUSTOM = (
     _text("CCN__c", 20),
     _text("NPI__c", 20),
@@ -175,6 +188,30 @@ _OBJECTS: dict[str, tuple[Field, ...]] = {
         _read_only("NewValue", "anyType"),
         *_CREATED,
     ),
+    "PermissionSet": (_ID, _read_only("Name", "string", length=80), _read_only("IsOwnedByProfile", "boolean")),
+    "PermissionSetAssignment": (
+        _ID,
+        _fixed_reference("AssigneeId", "User"),
+        _fixed_reference("PermissionSetId", "PermissionSet"),
+    ),
+    "ObjectPermissions": (
+        _ID,
+        _fixed_reference("ParentId", "PermissionSet"),
+        _read_only("SobjectType", "picklist", length=40),
+        *(_read_only(f"Permissions{name}", "boolean") for name in OBJECT_PERMISSIONS),
+    ),
+    "FieldPermissions": (
+        _ID,
+        _fixed_reference("ParentId", "PermissionSet"),
+        _read_only("SobjectType", "picklist", length=40),
+        _read_only("Field", "picklist", length=255),
+        _read_only("PermissionsEdit", "boolean"),
+        _read_only("PermissionsRead", "boolean"),
+    ),
+    "UserPermissionAccess": (
+        _ID,
+        *(_read_only(f"Permissions{name}", "boolean") for name in SYSTEM_PERMISSIONS),
+    ),
     "Organization": (
         _ID,
         _read_only("Name", "string", length=80),
@@ -184,6 +221,18 @@ _OBJECTS: dict[str, tuple[Field, ...]] = {
         *_STAMPS,
     ),
 }
+
+_READ_ONLY_OBJECTS = frozenset(
+    {
+        "AccountHistory",
+        "FieldPermissions",
+        "ObjectPermissions",
+        "Organization",
+        "PermissionSet",
+        "PermissionSetAssignment",
+        "UserPermissionAccess",
+    }
+)
 
 TEXT_TYPES = frozenset({"string", "textarea", "phone", "url", "email", "picklist"})
 NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
@@ -255,7 +304,7 @@ class Schema:
 
     def summary(self, object_name: str, base: str) -> dict[str, Any]:
         """The entry of an object in the list of objects."""
-        writable = object_name not in ("AccountHistory", "Organization")
+        writable = object_name not in _READ_ONLY_OBJECTS
         here = f"{base}/sobjects/{object_name}"
         return {
             "name": object_name,
