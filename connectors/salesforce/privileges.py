@@ -1,4 +1,4 @@
-"""What the integration user may do beyond its work: object, field and system permissions nobody needs to push fields."""
+"""What the integration user may do beyond its work: system, object and field permissions that nothing here needs."""
 
 from __future__ import annotations
 
@@ -79,9 +79,8 @@ def _rows(session: Session, native_object: str, fields: Sequence[str], where: st
         except Fatal as error:
             if error.code != "INVALID_TYPE":
                 raise
-            text = (
-                f"Salesforce {native_object} is not visible; give the integration user 'View Setup' to check its rights"
-            )
+            remedy = "give the integration user 'View Setup' to check its rights"
+            text = f"Salesforce {native_object} is not visible; {remedy}"
             raise Fatal(text, system=SYSTEM, code=error.code) from error
         if not isinstance(body, dict) or not (body.get("done") or body.get("nextRecordsUrl")):
             raise unreadable(route="privileges", is_write=False)
