@@ -36,10 +36,12 @@ from jobs.applying.model import (
     PlanRefused,
     Work,
 )
-from jobs.applying.native import as_stored, read_now
+from jobs.applying.native import as_stored
+from jobs.applying.reading import read_before
 from jobs.applying.recovery import items_in_doubt, resolve_doubts, unfinished
 from jobs.applying.selection import Selection, select
 from jobs.applying.session import ApplyRun
+from jobs.applying.waves import Wave, chunks, record_count, waves
 from store.database import StoreError
 from store.decisions import Acceptance, Decisions, Person
 from store.leases import Lease, LeaseHeld, LeaseLost
@@ -49,10 +51,11 @@ from sync.applying.outcomes import Standing, stand
 
 log = structlog.get_logger()
 
-CANARY_ROWS = 10
+CANARY_RECORDS = 10
+OWN_CANARY_RECORDS = 25
+"""A wave this small, one conditional request at most, is its own canary."""
 MAX_ROUNDS = 3
 _PAUSE_S = 2.0
-STOPPED = "stopped on request; what was under way was finished"
 
 
 def apply_plan(
@@ -177,12 +180,13 @@ def _apply_leased(
 
 def _write_all(run: ApplyRun, work: Sequence[Work]) -> None:
     """Write wave by wave. An outside system that fails for good ends the writing, not the run."""
-    canaries: set[str] = set()
+    tried: set[str] = set()  # connections whose canary lived
     try:
-        for connection, lane, wave in _waves(work):
-            runnable = _without_orphans(run, wave)
-            pool = _write_wave(run, connection, lane, runnable, canaries)
-            _write_pool(run, connection, lane, pool)
+        for wave in waves(work):
+            runnable = replace(wave, works=tuple(_without_orphans(run, wave)))
+            pool = _write_wave(run, runnable, is_first=wave.connection not in tried)
+            tried.add(wave.connection)
+            _write_pool(run, runnable, pool)
             if run.halted:
                 break
     except ConnectorError as exc:
@@ -193,59 +197,48 @@ def _write_all(run: ApplyRun, work: Sequence[Work]) -> None:
             run.note(one, *_unreached(run, one, doubtful))
 
 
-def _write_wave(run: ApplyRun, connection: str, lane: Lane, wave: Sequence[Work], canaries: set[str]) -> list[Work]:
+def _write_wave(run: ApplyRun, wave: Wave, *, is_first: bool) -> list[Work]:
+    """Write chunk after chunk; the first one of a connection begins with a few records, read back before the others.
+
+    Where nothing guards the gap between read and write, these few are a chunk of their own.
+    """
     pool: list[Work] = []
-    start, total = 0, len(wave)
-    while start < total and not _must_stop(run):
-        size = run.connected(connection).rows(lane)
-        if connection not in canaries:
-            size = min(size, CANARY_ROWS)
-            canaries.add(connection)
-        pool += run_chunk(run, connection, lane, wave[start : start + size])
-        start += size
-        run.judge()
-        run.deps.progress(f"apply {connection} {lane}", min(start, total), total)
+    size, total = run.connected(wave.connection).rows(wave.lane), record_count(wave.works)
+    canary = CANARY_RECORDS if is_first and total > OWN_CANARY_RECORDS else None
+    is_guarded = wave.lane is Lane.CONDITIONAL
+    done = 0
+    for chunk in chunks(wave.works, (size if is_guarded or canary is None else min(canary, size), size)):
+        if run.must_stop():
+            break
+        pool += run_chunk(run, wave.connection, wave.lane, chunk, canary=canary if is_guarded else None)
+        canary = None
+        done += record_count(chunk)
+        run.deps.progress(f"apply {wave.connection} {wave.lane}", done, total)
     return pool
 
 
-def _write_pool(run: ApplyRun, connection: str, lane: Lane, pool: list[Work]) -> None:
+def _write_pool(run: ApplyRun, wave: Wave, pool: list[Work]) -> None:
     """Try again what may work later: together, a bounded number of times, each after a new reading."""
     for attempt in range(1, MAX_ROUNDS):
-        if not pool or _must_stop(run):
+        if not pool or run.must_stop():
             return
         run.deps.sleep(_PAUSE_S * attempt)
-        size = run.connected(connection).rows(lane)
+        size = run.connected(wave.connection).rows(wave.lane)
         if attempt == MAX_ROUNDS - 1:
-            size = min(size, CANARY_ROWS)  # failed twice: small, serial groups
+            size = min(size, CANARY_RECORDS)  # failed twice: small, serial groups
         again: list[Work] = []
-        for start in range(0, len(pool), size):
-            if _must_stop(run):
+        for chunk in chunks(pool, (size,)):
+            if run.must_stop():
                 return
-            again += run_chunk(run, connection, lane, pool[start : start + size])
+            again += run_chunk(run, wave.connection, wave.lane, chunk)
         pool = again
     run.judge()
 
 
-def _must_stop(run: ApplyRun) -> bool:
-    if not run.halted and run.deps.stop():
-        run.halted = STOPPED
-    return bool(run.halted)
-
-
-def _waves(work: Sequence[Work]) -> Iterator[tuple[str, Lane, list[Work]]]:
-    """Parents by depth, top down, then everything else; one connection and lane at a time, plan order within."""
-    waves: dict[tuple[int, int, str, str], list[Work]] = defaultdict(list)
-    for one in sorted(work, key=lambda w: w.sequence):
-        is_parent = "parent" in one.want
-        waves[0 if is_parent else 1, one.depth if is_parent else 0, one.connection, str(one.lane)].append(one)
-    for (_, _, connection, lane), wave in sorted(waves.items()):
-        yield connection, Lane(lane), wave
-
-
-def _without_orphans(run: ApplyRun, wave: Sequence[Work]) -> list[Work]:
-    """The wave without items whose parent change was to be written and was not."""
+def _without_orphans(run: ApplyRun, wave: Wave) -> list[Work]:
+    """The wave's items without those whose parent change was to be written and was not."""
     runnable, blocked = [], []
-    for one in wave:
+    for one in wave.works:
         cause = run.results.get(one.caused_by or "")
         if cause is None or cause.state in DONE:
             runnable.append(one)
@@ -253,7 +246,7 @@ def _without_orphans(run: ApplyRun, wave: Sequence[Work]) -> list[Work]:
             message = f"the parent change it follows from is {cause.state}"
             blocked.append((one, ItemState.BLOCKED, message))
     if blocked:
-        run.commit_unsent(wave[0].connection, blocked)
+        run.commit_unsent(wave.connection, blocked)
     return runnable
 
 
@@ -273,13 +266,10 @@ def _selection(run: ApplyRun, *, baseline_only: bool) -> Selection:
 def _require_unmoved(run: ApplyRun, selection: Selection) -> None:
     """Read every approved item first; raise PlanRefused when one moved."""
     moved = []
-    for connection, _, wave in _waves(selection.work):
-        connected = run.connected(connection)
-        wanted: dict[str, list[str]] = defaultdict(list)
-        for one in wave:
-            wanted[one.record_id].extend(one.want)
-        now = read_now(connected, wanted, versions=False)
-        for one in wave:
+    for wave in waves(selection.work):
+        connected = run.connected(wave.connection)
+        now = read_before(run, wave.connection, wave.works, versions=False)
+        for one in wave.works:
             found = now[one.record_id]
             want = as_stored(connected.translation, one.want)
             standing = stand(found[0] if found else None, before=one.before, want=want)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.hubspot import floors as hubspot
@@ -49,13 +50,46 @@ def pull_floor(kind: str, objects: Sequence[Pulled]) -> int:
     return 3 + hubspot.delta_floor(delta) - (-accounts.seen // HISTORY_ROWS)
 
 
-def push_floor(kind: str, lanes: Sequence[str], *, owners: int = 0) -> int:
-    """Calls for writing items that travelled these lanes, with the reads that make the writes safe.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """One item that was on the wire."""
 
-    `owners` are the owner items among them: each account is asked for its team just before.
+    record_id: str
+    lane: str
+    owner: tuple[str, str] | None = None  # from and to, where it changes
+    had_parent: bool = False  # another parent leaves with it
+    is_traced: bool = False  # read back with its history
+
+
+def push_floor(kind: str, items: Iterable[Pushed]) -> int:
+    """Calls for writing these items, with the reads that make the writes safe: records count, not items.
+
+    Lanes are read, written and read back each for itself.
     """
+    listed = list(items)
     if kind == "salesforce":
-        conditional = sum(lane == "conditional" for lane in lanes)
-        return salesforce.push_floor(conditional=conditional, batch=len(lanes) - conditional, team_checks=owners)
-    parents = sum(lane == "association" for lane in lanes)
-    return hubspot.push_floor(len(lanes) - parents, parents_added=parents, parents_removed=parents)
+        return _salesforce_push(listed)
+    parents = [one for one in listed if one.lane == "association"]
+    others = [one for one in listed if one.lane != "association"]
+    return hubspot.push_floor(
+        _records(others),
+        traced=_records(one for one in others if one.is_traced),
+        parents_added=_records(parents),
+        parents_removed=_records(one for one in parents if one.had_parent),
+    )
+
+
+def _salesforce_push(items: Sequence[Pushed]) -> int:
+    conditional = [one for one in items if one.lane == "conditional"]
+    checked = _records(one for one in conditional if one.owner)
+    batch = [one for one in items if one.lane == "batch"]
+    return sum(
+        (
+            salesforce.push_floor(conditional=_records(conditional), team_checks=checked),
+            salesforce.push_floor(batch=_records(batch)),
+        )
+    )
+
+
+def _records(items: Iterable[Pushed]) -> int:
+    return len({one.record_id for one in items})

@@ -45,16 +45,18 @@ def delta_floor(size: DeltaSize) -> int:
     return found + archive + _pages(size.owners, 500) + _pages(size.archived_owners, 500)
 
 
-def push_floor(updates: int, *, parents_added: int = 0, parents_removed: int = 0) -> int:
+def push_floor(updates: int, *, traced: int = 0, parents_added: int = 0, parents_removed: int = 0) -> int:
     """Requests of a safe push: read, write and read back 100 rows each.
 
-    A parent is read before and after with its record and its association (1,000 a request), and a change of it is one
-    row to remove (100 a request) and one to set (2,000). Rows that already hold the wanted value are no updates: a push
-    of nothing costs nothing.
+    `traced` of the updates are read back with their history, which HubSpot gives for 50 a request at most. A parent is
+    read before and after with its record and its association (1,000 a request), and a change of it is one row to remove
+    (100 a request) and one to set (2,000). Rows that already hold the wanted value are no updates: a push of nothing
+    costs nothing.
     """
     changed = max(parents_added, parents_removed)
     reads = 2 * _parts(changed, 100) + 2 * _parts(changed, 1000)
-    return 3 * _parts(updates, 100) + reads + _parts(parents_removed, 100) + _parts(parents_added, 2000)
+    back = _parts(traced, 50) + _parts(updates - traced, 100)
+    return 2 * _parts(updates, 100) + back + reads + _parts(parents_removed, 100) + _parts(parents_added, 2000)
 
 
 def _pages(records: int, size: int) -> int:

@@ -3,26 +3,27 @@
 1. read the records just before   2. leave out what is already so, what moved, what may not be written
 3. commit intent rows (the transaction checks the epoch)   4. check the epoch, send   5. one verdict per row
 6. read back   7. verified rows, audit rows and owner events in one transaction
+The items of a record travel in one row of one request; each is compared, settled and stored by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.errors import Retriable
 from connectors.protocol import Lane, Verdict, Write, WriteResult
 from jobs.applying.history import foreign_edits
 from jobs.applying.model import DONE, ItemState, Work
-from jobs.applying.native import as_stored, native_values, read_now
+from jobs.applying.native import as_stored, native_values
+from jobs.applying.reading import Now, ReadBack, read_back, read_before, teams_in_the_way
 from jobs.applying.session import ApplyRun, Settled
+from jobs.applying.waves import chunks, record_count
 from store import journal
 from store.journal import JournalRow, JournalState, Values, idempotency_key
 from sync.applying.outcomes import Doubt, Intent, Seen, Standing, judge_doubt, mismatch, moved_fields, stand, to_send
 
 MAX_STALE_RETRIES = 3
-Now = tuple[dict[str, str | None], str] | None
-"""Canonical values and version of a record; None = gone."""
 Unsent = tuple[Work, ItemState, str]
 _NOT_WRITTEN = (Verdict.RETRIABLE, Verdict.REJECTED, Verdict.STALE)
 
@@ -41,26 +42,33 @@ class Answers:
 
     rows: Mapping[str, JournalRow]  # by row id, with the CRM's words
     results: Mapping[str, WriteResult]  # by row id
-    now: Mapping[str, Now]  # by item id, read back where the verdict alone does not say
+    back: ReadBack  # of the records whose verdict alone does not say
 
 
-def run_chunk(run: ApplyRun, connection: str, lane: Lane, works: Sequence[Work]) -> list[Work]:
-    """Bring the chunk to an end; what may be tried again later comes back."""
+def run_chunk(
+    run: ApplyRun, connection: str, lane: Lane, works: Sequence[Work], *, canary: int | None = None
+) -> list[Work]:
+    """Bring the chunk to an end; what may be tried again later comes back.
+
+    The first `canary` records are written and read back before the others are sent; when they halt the run, the
+    others stay unsent.
+    """
     connected = run.connected(connection)
     works = [replace(work, want=as_stored(connected.translation, work.want)) for work in works]
     run.pooled -= {work.item_id for work in works}
-    now = _read(run, connection, works, versions=lane is Lane.CONDITIONAL)
-    blocked = _blocked_by_team(run, connection, works, now)
-    sending, unsent = [], []
-    for work in works:
-        fate = _fate(work, now[work.record_id], blocked)
-        if fate is None:
-            sending.append(_intent(run, work, now[work.record_id], lane))
-        else:
-            unsent.append((work, *fate))
+    now = read_before(run, connection, works, versions=lane is Lane.CONDITIONAL)
+    fates = _fates(works, now, teams_in_the_way(run, connection, works, now))
+    unsent = [(work, *fate) for work in works if (fate := fates[work.item_id]) is not None]
     run.commit_unsent(connection, _without_late_ones(run, connection, lane, unsent, now))
-    later = _send(run, connection, lane, sending)
-    run.pooled |= {work.item_id for work in later}
+    later: list[Work] = []
+    sending = [work for work in works if fates[work.item_id] is None]
+    for part in chunks(sending, (canary or max(1, record_count(sending)), record_count(sending))):
+        retried = _send(run, connection, lane, [_intent(run, work, now[work.record_id], lane) for work in part])
+        run.pooled |= {work.item_id for work in retried}
+        later += retried
+        run.judge()
+        if run.must_stop():
+            break
     return later
 
 
@@ -96,16 +104,36 @@ def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> li
         results = _write(run, connection, lane, sending)
         answered = _answered(sending, results)
         run.commit_answers(connection, [row for row in answered.values() if row.state is JournalState.SENT])
-        now = _read_back(run, connection, lane, sending, results)
-        settled, again, retry = _settle(run, sending, Answers(rows=answered, results=results, now=now))
-        settled = foreign_edits(run, connection, settled)
+        back = _read_back(run, connection, lane, sending, results)
+        settled, again, retry = _settle(run, sending, Answers(rows=answered, results=results, back=back))
+        settled = foreign_edits(run, connection, settled, known=back.histories)
+        again, left_alone = _without_followers(again, settled)
         is_last = attempt == MAX_STALE_RETRIES
-        if is_last:
-            settled += [_gave_up(sent) for sent in again]
+        settled += left_alone + ([_gave_up(sent) for sent in again] if is_last else [])
         run.commit_settled(connection, settled)
         later += retry
-        sending = [] if is_last else [_renewed(sent, now[sent.work.item_id]) for sent in again]
+        sending = [] if is_last else [_renewed(sent, back.now[sent.work.record_id]) for sent in again]
     return later
+
+
+def _without_followers(again: Sequence[Sent], settled: Sequence[Settled]) -> tuple[list[Sent], list[Settled]]:
+    """The rows to send again, without those that follow from a change of the same record that is not to be."""
+    states = {one.work.item_id: one.state for one in settled}
+    lost = [sent for sent in again if _is_lost(sent.work, states)]
+    fates = [
+        _settled(sent, JournalState.FAILED, ItemState.BLOCKED, _follows(states[sent.work.caused_by or ""]))
+        for sent in lost
+    ]
+    return [sent for sent in again if sent not in lost], fates
+
+
+def _is_lost(work: Work, states: Mapping[str, ItemState]) -> bool:
+    cause = states.get(work.caused_by or "")
+    return cause is not None and cause not in DONE
+
+
+def _follows(state: ItemState) -> str:
+    return f"the parent change it follows from is {state}"
 
 
 def _write(run: ApplyRun, connection: str, lane: Lane, rows: Sequence[Sent]) -> dict[str, WriteResult]:
@@ -154,17 +182,17 @@ _READ_BACK = frozenset({Verdict.OK, Verdict.STALE, Verdict.UNKNOWN})
 
 def _read_back(
     run: ApplyRun, connection: str, lane: Lane, sending: Sequence[Sent], results: Mapping[str, WriteResult]
-) -> dict[str, Now]:
-    """What the CRM says now, by item id, of the rows whose verdict alone does not say."""
+) -> ReadBack:
+    """What the CRM says now, of the records whose verdict alone does not say."""
     wanted = [sent for sent in sending if results[sent.row.id].verdict in _READ_BACK]
-    written = [sent.work for sent in wanted if results[sent.row.id].verdict is Verdict.OK]
-    doubtful = [sent.work for sent in wanted if results[sent.row.id].verdict is not Verdict.OK]
-    found = {}
-    for works, versions in ((written, False), (doubtful, lane is Lane.CONDITIONAL)):
-        if works:
-            now = _read(run, connection, works, versions=versions)
-            found.update({work.item_id: now[work.record_id] for work in works})
-    return found
+    unsure = {sent.work.record_id for sent in wanted if results[sent.row.id].verdict is not Verdict.OK}
+    written = [sent.work for sent in wanted if sent.work.record_id not in unsure]
+    doubtful = [sent.work for sent in wanted if sent.work.record_id in unsure]
+    back = read_back(run, connection, lane, written) if written else ReadBack()
+    if not doubtful:
+        return back
+    now = read_before(run, connection, doubtful, versions=lane is Lane.CONDITIONAL)
+    return replace(back, now={**back.now, **now})
 
 
 def _settle(run: ApplyRun, sending: Sequence[Sent], answers: Answers) -> tuple[list[Settled], list[Sent], list[Work]]:
@@ -175,7 +203,7 @@ def _settle(run: ApplyRun, sending: Sequence[Sent], answers: Answers) -> tuple[l
     for sent in sending:
         result, row = answers.results[sent.row.id], answers.rows[sent.row.id]
         one = Sent(work=sent.work, row=row)
-        current = answers.now.get(sent.work.item_id)
+        current = answers.back.now.get(sent.work.record_id)
         if result.verdict is Verdict.OK:
             settled.append(_of_written(one, current))
         elif result.verdict is Verdict.REJECTED:
@@ -271,8 +299,19 @@ def _intent(run: ApplyRun, work: Work, current: Now, lane: Lane) -> Sent:
     return Sent(work=work, row=row)
 
 
-def _fate(work: Work, current: Now, blocked: Mapping[str, int]) -> tuple[ItemState, str] | None:
-    """What becomes of an item that is not sent; None = send it."""
+def _fates(
+    works: Sequence[Work], now: Mapping[str, Now], teams: Mapping[str, int]
+) -> dict[str, tuple[ItemState, str] | None]:
+    """What becomes of the items that are not sent, by item id; None = send it."""
+    fates = {work.item_id: _fate(work, now[work.record_id], teams) for work in works}
+    left = {item_id: fate[0] for item_id, fate in fates.items() if fate is not None}
+    for work in works:
+        if fates[work.item_id] is None and _is_lost(work, left):
+            fates[work.item_id] = ItemState.BLOCKED, _follows(left[work.caused_by or ""])
+    return fates
+
+
+def _fate(work: Work, current: Now, teams: Mapping[str, int]) -> tuple[ItemState, str] | None:
     standing = stand(current[0] if current else None, before=work.before, want=work.want)
     if standing is Standing.GONE:
         return ItemState.GONE, "the record is deleted, merged or not visible"
@@ -281,32 +320,10 @@ def _fate(work: Work, current: Now, blocked: Mapping[str, int]) -> tuple[ItemSta
     if standing is Standing.MOVED and current is not None:
         fields = ", ".join(moved_fields(current[0], before=work.before, want=work.want))
         return ItemState.STALE, f"{fields} moved since the plan; not written over, plan again"
-    if work.record_id in blocked and "owner" in work.want:
-        members = blocked[work.record_id]
+    if work.record_id in teams and "owner" in work.want:
+        members = teams[work.record_id]
         return ItemState.BLOCKED, f"account team has {members} members; an owner change by REST would drop it"
     return None
-
-
-def _blocked_by_team(
-    run: ApplyRun, connection: str, works: Iterable[Work], now: Mapping[str, Now]
-) -> Mapping[str, int]:
-    """Account-team sizes just before, of the records whose owner is about to change."""
-    if not run.deps.block_owner_change_with_team:
-        return {}
-    changing = [
-        work.record_id
-        for work in works
-        if "owner" in work.want and (found := now[work.record_id]) and found[0]["owner"] != work.want["owner"]
-    ]
-    sizes = run.connected(connection).target.team_sizes(list(dict.fromkeys(changing))) if changing else {}
-    return {record_id: size for record_id, size in sizes.items() if size}
-
-
-def _read(run: ApplyRun, connection: str, works: Iterable[Work], *, versions: bool) -> dict[str, Now]:
-    wanted: dict[str, list[str]] = {}
-    for work in works:
-        wanted.setdefault(work.record_id, []).extend(work.want)
-    return read_now(run.connected(connection), wanted, versions=versions)
 
 
 def _words(result: WriteResult) -> str:

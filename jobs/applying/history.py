@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from connectors.protocol import Lane
+from connectors.protocol import Current, Lane
 from jobs.applying.model import ItemState, Translation
 from jobs.applying.session import ApplyRun, Settled
 from store.journal import JournalState
@@ -32,9 +32,20 @@ class KeepsHistory(Protocol):
         """Entries by record id, newest first within a property."""
         ...
 
+    def read_with_history(
+        self, record_ids: Sequence[str], fields: Sequence[str], properties: Sequence[str]
+    ) -> tuple[Mapping[str, Current | None], Mapping[str, Sequence[Entry]]]:
+        """Current state, as `read` gives it, and entries as `history` gives them, of one moment."""
+        ...
 
-def foreign_edits(run: ApplyRun, connection: str, settled: Iterable[Settled]) -> list[Settled]:
-    """The rows; those that were written over somebody's edit are marked, with what stood there."""
+
+def foreign_edits(
+    run: ApplyRun, connection: str, settled: Iterable[Settled], *, known: Mapping[str, Sequence[Entry]] | None = None
+) -> list[Settled]:
+    """The rows; those that were written over somebody's edit are marked, with what stood there.
+
+    Histories that are not `known` by record id are read now.
+    """
     listed = list(settled)
     connected = run.connected(connection)
     target = connected.target
@@ -45,7 +56,10 @@ def foreign_edits(run: ApplyRun, connection: str, settled: Iterable[Settled]) ->
     if not watched:
         return listed
     names = sorted({connected.translation.native_name(name) for fields in watched.values() for name in fields})
-    found = target.history([one.row.record_id for one in written if one.row.id in watched], names)
+    found = dict(known or {})
+    missing = [one.row.record_id for one in written if one.row.id in watched and one.row.record_id not in found]
+    if missing:
+        found.update(target.history(missing, names))
     return [
         _marked(one, watched[one.row.id], found.get(one.row.record_id, ()), connected.translation)
         if one.row.id in watched
@@ -56,8 +70,7 @@ def foreign_edits(run: ApplyRun, connection: str, settled: Iterable[Settled]) ->
 
 def _watched(run: ApplyRun, one: Settled) -> list[str]:
     """Fields of the row whose policy does not say that ours wins anyway."""
-    fields = run.deps.watched_fields
-    return [name for name in one.row.want if fields is None or name in fields]
+    return [name for name in one.row.want if run.is_watched(name)]
 
 
 def _marked(one: Settled, fields: Sequence[str], entries: Sequence[Entry], translation: Translation) -> Settled:

@@ -75,10 +75,10 @@ class Translation(Protocol):
 
 
 CHUNK_ROWS: Mapping[str, Mapping[Lane, int]] = {
-    "salesforce": {Lane.CONDITIONAL: 100, Lane.BATCH: 1_000},
+    "salesforce": {Lane.CONDITIONAL: 500, Lane.BATCH: 1_000},
     "hubspot": {Lane.BATCH: 100, Lane.ASSOCIATION: 100},
 }
-"""Rows between two checks, by kind of CRM: small where nothing guards the gap between read and write."""
+"""Records between two checks, by kind of CRM: small where nothing guards the gap between read and write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Connected:
     chunk_rows: Mapping[Lane, int] = field(default_factory=dict)  # empty = CHUNK_ROWS of the kind
 
     def rows(self, lane: Lane) -> int:
-        """Rows of a chunk on a lane."""
+        """Records of a chunk on a lane."""
         return self.chunk_rows.get(lane) or CHUNK_ROWS.get(self.kind, {}).get(lane, 100)
 
 

@@ -16,6 +16,7 @@ from store.plans import Outcome, StoredPlan, note_outcomes
 
 MAX_ERROR_SHARE = 0.05
 _ERRORS_TO_HALT = 2  # one bad row is a bad row; two in a small run are a rate
+STOPPED = "stopped on request; what was under way was finished"
 _ERRORS = frozenset({ItemState.FAILED})
 
 
@@ -54,6 +55,11 @@ class ApplyRun:
     def stamp(self, connection: str) -> str:
         """What travels with every write: run and epoch."""
         return f"{self.run_id}/{self.leases[connection].epoch}"
+
+    def is_watched(self, field: str) -> bool:
+        """True where a person's value may stand against ours: an edit written over there must show."""
+        watched = self.deps.watched_fields
+        return watched is None or field in watched
 
     def confirm(self, connection: str) -> None:
         """Check the epoch just before a request goes out, and put the lease's expiry off. Raises LeaseLost."""
@@ -128,6 +134,12 @@ class ApplyRun:
             self.halted = f"{mismatches} written values read back as something else; see the items, then plan again"
         elif errors >= _ERRORS_TO_HALT and errors > MAX_ERROR_SHARE * len(states):
             self.halted = f"{errors} of {len(states)} items failed, more than {MAX_ERROR_SHARE:.0%}; see their messages"
+
+    def must_stop(self) -> bool:
+        """True once nothing more may be begun: the run was halted, or a person asked."""
+        if not self.halted and self.deps.stop():
+            self.halted = STOPPED
+        return bool(self.halted)
 
     def _note_outcomes(self, conn: sa.Connection, noted: Iterable[tuple[Work, ItemState, str]]) -> None:
         outcomes = [Outcome(item_id=work.item_id, state=state, message=message) for work, state, message in noted]

@@ -29,7 +29,7 @@ def apply_deps(
         guards=guard_check(policies, wired.engine),
         plan_digest=digest_check(wired.engine),
         recipients=policies.alerts.recipients,
-        watched_fields=_watched(policies.conflicts),
+        watched_fields=watched_fields(policies.conflicts),
         block_owner_change_with_team=policies.conflicts.block_owner_change_with_team,
         stop=stop,
         progress=progress,
@@ -42,7 +42,7 @@ def _connected(one: Connection) -> Connected:
     )
 
 
-def _watched(conflicts: ConflictPolicy) -> frozenset[str]:
+def watched_fields(conflicts: ConflictPolicy) -> frozenset[str]:
     """Fields in which a person's value may stand against ours: an edit written over there must show."""
     wins = {name for name, one in conflicts.fields.items() if (one.on_drift, one.on_conflict) == ("enforce", "ours")}
     return frozenset(MANAGED) - wins

@@ -14,7 +14,7 @@ import typer
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
 from jobs.applying.model import DONE, ApplyResult, ItemState
-from jobs.applying.wired import apply_deps
+from jobs.applying.wired import apply_deps, watched_fields
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps, table
@@ -22,16 +22,15 @@ from jobs.cli.plan import show_summary
 from jobs.cli.pull import show_pull
 from jobs.cli.selecting import PlanOption, ReasonOption
 from jobs.difflog import log_plan
-from jobs.floors import push_floor
+from jobs.floors import Pushed, push_floor
 from jobs.plan import make_plan
 from jobs.present import view_plan
 from jobs.pull import pull
 from jobs.wiring import Wired
+from store import journal
 from store.decisions import Acceptance
+from store.journal import JournalRow
 from store.plans import PlanStatus
-
-SENT = frozenset({ItemState.VERIFIED, ItemState.MISMATCH, ItemState.OVERWROTE, ItemState.IN_DOUBT})
-"""States of items that were on the wire."""
 
 AcceptOption = Annotated[
     list[str] | None,
@@ -147,18 +146,34 @@ def show_applied(wired: Wired, result: ApplyResult) -> None:
     )
     _show_left(result)
     for name, calls in result.calls.items():
-        floor = _floor(wired, result, name)
-        say(f"{name}: {calls['reads']} reads, {calls['writes']} writes; floor {floor} calls in all")
+        made, floor = calls["reads"] + calls["writes"], push_floor(name, pushed(wired, result, name))
+        share = f", {made / floor:.2f} times as many" if floor else ""
+        say(f"{name}: {calls['reads']} reads, {calls['writes']} writes; {made} calls, floor {floor}{share}")
     if result.halted:
         say(f"stopped early: {result.halted}", style="yellow")
 
 
-def _floor(wired: Wired, result: ApplyResult, connection: str) -> int:
-    """The least this run could have cost on a connection: what it sent, lane by lane."""
-    sent = {i.item_id for i in result.items if i.connection == connection and i.state in SENT}
-    items = [row for row in wired.plans.load(result.plan_id).items.to_pylist() if row["item_id"] in sent]
-    owners = sum(row["group"] == "ownership" for row in items)
-    return push_floor(connection, [row["lane"] for row in items], owners=owners)
+def pushed(wired: Wired, result: ApplyResult, connection: str) -> list[Pushed]:
+    """What a run had on the wire on a connection, as the journal knows it."""
+    watched = watched_fields(wired.mappings.policies.conflicts)
+    with wired.database.read() as conn:
+        rows = [row for row in journal.of_plan(conn, result.plan_id) if row.run_id == result.run_id]
+    return [
+        Pushed(
+            record_id=row.record_id,
+            lane=row.lane,
+            owner=_owner_change(row),
+            had_parent=bool(row.pre_image.get("parent")),
+            is_traced=bool(watched & row.want.keys()),
+        )
+        for row in rows
+        if row.connection == connection
+    ]
+
+
+def _owner_change(row: JournalRow) -> tuple[str, str] | None:
+    old, new = row.pre_image.get("owner"), row.want.get("owner")
+    return (old or "", new) if new and old != new else None
 
 
 def _show_left(result: ApplyResult) -> None:

@@ -40,7 +40,7 @@ class Places:
     def __call__(self) -> Place:
         self._made += 1
         folder = self._folder / str(self._made)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         url = self._server.database() if self._server else f"sqlite:///{folder / 'state.db'}"
         place = Place(database_url=url, folder=folder)
         database = place.database()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,15 +139,17 @@ class FileTarget:
     def write(
         self, writes: Sequence[Write], *, lane: Lane, stamp: str, before_send: Callable[[], None]
     ) -> tuple[WriteResult, ...]:
-        results: list[WriteResult] = []
-        for start in range(0, len(writes), ROWS_PER_CALL):
-            part = writes[start : start + ROWS_PER_CALL]
-            verdicts = self._request(part, lane=lane, stamp=stamp, before_send=before_send)
-            results += [
-                WriteResult(key=write.key, record_id=write.record_id, verdict=verdict)
-                for write, verdict in zip(part, verdicts, strict=True)
-            ]
-        return tuple(results)
+        rows: dict[str, Write] = {}
+        for write in writes:
+            known = rows.get(write.record_id)
+            fields = {**(known.fields if known else {}), **write.fields}
+            rows[write.record_id] = replace(write, fields=fields)
+        verdicts: dict[str, Verdict] = {}
+        for start in range(0, len(rows), ROWS_PER_CALL):
+            part = list(rows.values())[start : start + ROWS_PER_CALL]
+            answers = self._request(part, lane=lane, stamp=stamp, before_send=before_send)
+            verdicts |= zip((write.record_id for write in part), answers, strict=True)
+        return tuple(WriteResult(key=w.key, record_id=w.record_id, verdict=verdicts[w.record_id]) for w in writes)
 
     def team_sizes(self, record_ids: Sequence[str]) -> Mapping[str, int]:
         return {record_id: self.teams[record_id] for record_id in record_ids if record_id in self.teams}
@@ -184,3 +186,8 @@ class HistoryTarget(FileTarget):
                 found[record_id].insert(0, Entry(property=field, value=old or "", timestamp="0", user="before"))
             found[record_id].insert(0, Entry(property=field, value=new or "", timestamp=str(seq), user=by))
         return found
+
+    def read_with_history(
+        self, record_ids: Sequence[str], fields: Sequence[str], properties: Sequence[str]
+    ) -> tuple[Mapping[str, Current | None], Mapping[str, Sequence[Entry]]]:
+        return self.read(record_ids, fields, versions=False), self.history(record_ids, properties)

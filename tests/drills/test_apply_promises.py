@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from jobs.apply import STOPPED, apply_plan
+from jobs.apply import apply_plan
 from jobs.applying.model import ApplyResult, GuardStopped, ItemState, PlanRefused
+from jobs.applying.session import STOPPED
 from store import audit, tables
 from store.agreed import Agreed
 from store.database import Database
@@ -185,7 +186,7 @@ def test_too_many_refusals_halt_the_run(tmp_path: Path) -> None:
 
 
 def test_a_request_to_stop_ends_after_the_chunk_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    desk = Desk(Places(tmp_path, None)(), count=20)
+    desk = Desk(Places(tmp_path, None)(), count=30)
     asked = iter([False, True])
     result = desk.apply(stop=lambda: next(asked, True))
     assert result.halted == STOPPED
@@ -326,7 +327,9 @@ def test_parents_are_written_top_down_and_before_what_follows_from_them(tmp_path
     database = place.database()
     assert apply_plan(deps(place, database, crm), plan_id, person=PERSON).is_complete
     order = [(record, field) for _, _, record, field, _, _, _ in crm.history()]
-    assert order == [*((record_id(SF, n), "parent") for n in (0, 1, 2)), (record_id(SF, 1), "owner")]
+    first, second, third = (record_id(SF, n) for n in (0, 1, 2))
+    assert order == [(first, "parent"), (second, "parent"), (second, "owner"), (third, "parent")]
+    assert crm.requests() == [(SF, f"{crm.requests()[0][1]}", 3)]
     database.close()
     crm.close()
 
@@ -365,3 +368,48 @@ def test_a_died_run_of_another_plan_is_settled_first_and_told(tmp_path: Path) ->
     assert {mail.plan_id for mail in Outbox(database).list()} == {first, second}
     database.close()
     crm.close()
+
+
+def groups_of_one_record(tmp_path: Path) -> tuple[Place, CrmFile, str]:
+    """One record with two field groups to change, and another record with one of them."""
+    place = Places(tmp_path, None)()
+    crm = place.crm()
+    crm.create({(SF, record_id(SF, n)): {"owner": "ken", "health_system": "old", "phone": "1"} for n in range(2)})
+    wanted = [
+        Wanted(connection=SF, record_id=record_id(SF, 0), before="ken", after="dana"),
+        Wanted(connection=SF, record_id=record_id(SF, 1), before="ken", after="dana"),
+        Wanted(connection=SF, record_id=record_id(SF, 0), before="old", after="new", field="health_system"),
+    ]
+    return place, crm, save_plan(place, wanted, {SF: f"org-{SF}"})
+
+
+def test_all_groups_of_a_record_travel_in_one_row(tmp_path: Path) -> None:
+    place, crm, plan_id = groups_of_one_record(tmp_path)
+    database = place.database()
+    assert apply_plan(deps(place, database, crm), plan_id, person=PERSON).is_complete
+    assert [rows for _, _, rows in crm.requests()] == [2]
+    assert audit.verify(database).is_intact
+    database.close()
+    crm.close()
+
+
+def test_a_group_that_moved_does_not_keep_the_other_group_of_its_record_back(tmp_path: Path) -> None:
+    """Before the read, and again between read and write: each group of the record is judged by itself."""
+    for point in ("before_read", "before_write"):
+        place, crm, plan_id = groups_of_one_record(tmp_path / point)
+        edited: list[str] = []
+
+        def hook(name: str, ids: Sequence[str], at: str = point, crm: CrmFile = crm, done: list[str] = edited) -> str:
+            if name == at and not done:
+                done.append(name)
+                crm.edit(SF, record_id(SF, 0), {"owner": "a person's choice"})
+            return ""
+
+        database = place.database()
+        result = apply_plan(deps(place, database, crm, hook=hook), plan_id, person=PERSON)
+        assert states(result) == ["stale", "verified", "verified"]
+        found = crm.get(SF, record_id(SF, 0))
+        assert found is not None
+        assert (found[0]["owner"], found[0]["health_system"]) == ("a person's choice", "new")
+        database.close()
+        crm.close()
