@@ -272,5 +272,6 @@ class KpiPolicy(Strict):
     sla_days: int = 30
     size_correlation_bp: int = 8000
     min_territory_accounts: int = 20
+    geo_affiliated_from_bp: int = 5000  # share of a territory's hospitals whose system sits elsewhere
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict)
     citations: dict[str, str] = Field(default_factory=dict)

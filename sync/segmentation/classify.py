@@ -139,15 +139,19 @@ def _members(evidence: Evidence) -> Frame:
 def _own(traits: Frame, con: Frame) -> Frame:
     """What the deciding organisation is by itself."""
     deciding = traits.filter(nw.col("account_id") == nw.col("holder_account_id"))
-    words = nw.coalesce("firm_type", "account_type").str.to_lowercase()
-    other = cases([(words.str.contains(pattern), kind) for pattern, kind in _OTHER_TYPES], null(TEXT))
     return deciding.join(con, on="state", how="left").select(
         "account_id",
-        nw.coalesce(other, nw.col("kind")).alias("own_kind"),
+        nw.coalesce(own_kind(), nw.col("kind")).alias("own_kind"),
         nw.col("con").alias("own_con"),
         nw.col("employees").alias("own_employees"),
         nw.col("annual_revenue_cents").alias("own_revenue_cents"),
     )
+
+
+def own_kind() -> nw.Expr:
+    """Kind of an account that gives no care: payer, purchasing group, investor, ...; null for all others."""
+    words = nw.coalesce("firm_type", "account_type").str.to_lowercase()
+    return cases([(words.str.contains(pattern), kind) for pattern, kind in _OTHER_TYPES], null(TEXT))
 
 
 def _the_hospital(traits: Frame) -> Frame:
