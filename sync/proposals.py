@@ -16,6 +16,7 @@ from sync.frames import Expr, cases, certain, null, text
 from sync.hierarchy.native import SEVERAL, native_parents
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
+from sync.structure import Structure
 from sync.territory.people import native_users
 from sync.territory.routing import route, routing_facts, with_routing_facts
 from sync.world import TEXT, World
@@ -31,17 +32,20 @@ class Findings:
     tiers: Frame
     facts: Frame  # bounds of the facts, one row per deciding organisation
     ownership: Frame
-    events: Frame  # only accounts with an event
+    events: Frame  # only accounts that changed their system between two deliveries
+    flags: Frame  # FLAGS of sync/triggers/flags.py: only accounts to score again
     roots: Frame  # account_id of organisations the vendor names as their own parent
     blanks: Frame  # account_id of firms whose system vanished from the feed
+    structure: Structure
     profiles: Frame | None = None  # PROFILES
 
 
+_FLAG = {"reason": "flag_reason", "rule": "flag_rule", "source_ref": "flag_ref", "events": "flag_events"}
 _ABOUT = (
     *("account_id", "account_name", "parent_account_id", "parent_name", "depth", "basis", "source_ref", "conflict"),
     *("member_of", "is_named_root", "is_blank", "owner_email", "owner_role", "owner_rule", "owner_evidence"),
     *("territory", "state", "routing_queue", "routing_rule", "tier", "tier_status", "tier_evidence", "is_known"),
-    *("event", "old_system", "new_system", "event_as_of", "event_ref"),
+    *("event", "old_system", "flag_reason", "flag_rule", "flag_ref", "flag_events"),
 )
 
 
@@ -98,7 +102,8 @@ def _accounts(found: Findings, policies: Policies) -> Frame:
     )
     asked = [f"{fact}{end}" for fact in routing_facts(policies.routing) for end in ("__lo", "__hi")]
     facts = found.facts.select(nw.col("account_id").alias("holder_account_id"), *asked)
-    events = found.events.rename({"kind": "event", "as_of": "event_as_of", "source_ref": "event_ref"})
+    events = found.events.select("account_id", nw.col("kind").alias("event"), "old_system")
+    flags = found.flags.select("account_id", *[nw.col(name).alias(alias) for name, alias in _FLAG.items()])
     table = (
         tree.join(names, on="account_id", how="left")
         .join(parent_names, on="parent_account_id", how="left")
@@ -106,6 +111,7 @@ def _accounts(found: Findings, policies: Policies) -> Frame:
         .join(tiers, on="account_id", how="left")
         .join(facts, on="holder_account_id", how="left")
         .join(events, on="account_id", how="left")
+        .join(flags, on="account_id", how="left")
         .join(found.roots.with_columns(flag.alias("is_named_root")), on="account_id", how="left")
         .join(
             found.blanks.select("account_id").unique().with_columns(flag.alias("is_blank")), on="account_id", how="left"
@@ -204,18 +210,12 @@ def _segmentation() -> list[Expr]:
 
 def _rescore() -> list[Expr]:
     """Raised by an event, left alone otherwise: whoever has scored the account again lowers the flag."""
-    happened = ~nw.col("event").is_null()
-    flag = nw.when(happened).then(nw.lit("true"))
-    words = cases(
-        [
-            (nw.col("event") == "joined_system", text("Joined ", nw.col("new_system"))),
-            (nw.col("event") == "left_system", text("Left ", nw.col("old_system"))),
-        ],
-        text("Moved from ", nw.col("old_system"), " to ", nw.col("new_system")),
-    )
-    reason = nw.when(happened).then(text("Ownership change: ", words, " (as of ", nw.col("event_as_of"), ")"))
-    evidence = text('{"event":"', nw.col("event"), '","from":"', json_text(nw.col("event_ref")), '"}')
-    rule = nw.lit("triggers.ownership_change")
+    reason = nw.col("flag_reason")
+    flag = nw.when(~reason.is_null()).then(nw.lit("true"))
+    count = nw.col("flag_events").cast(TEXT)
+    source = json_text(nw.coalesce("flag_ref", nw.lit("")))
+    evidence = text('{"events":"', count, '","from":"', source, '"}')
+    rule = nw.coalesce("flag_rule", nw.lit("triggers"))
     return [
         *_columns("rescore_flag", flag, _known(flag), rule, evidence),
         *_columns("rescore_reason", reason, _known(reason), rule, evidence),

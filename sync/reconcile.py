@@ -2,9 +2,9 @@
 
 1. identity      which CRM records and vendor firms are one organisation          -> links
 2. enrichment    one golden row per organisation, every field with its source     -> accounts
-3. hierarchy     dated edges to one forest: parent, system, depth, path           -> hierarchy
+3. hierarchy     dated edges to one forest; who decides for whom                  -> hierarchy
 4. segmentation  facts with bounds, predicates true / false / unknown, tiers      -> tiers
-5. triggers      organisations whose system changed since the delivery before
+5. triggers      what happened, whom it touches, what is to be scored again
 6. territory     one coverage unit, one owner; territory and queue                -> ownership
 7. proposals     what every CRM record should say, with rule and facts
 8. planning      agreed, CRM and desired values compared, grouped, guarded        -> plan
@@ -15,18 +15,24 @@ Read-only and pure: the same world, mappings and date give the same result byte 
 from __future__ import annotations
 
 from mappings.policy import Mappings
+from sync.authority.decide import who_decides
 from sync.engine import Engine
 from sync.enrichment import enrich
 from sync.hierarchy.doubts import doubts
 from sync.hierarchy.forest import Forest, Linked, grow, named_roots
+from sync.hierarchy.status import gone
 from sync.identity.keys import link
 from sync.planning.plan import build_plan
 from sync.proposals import Findings, propose
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.holders import confirmed_facts, holders
+from sync.segmentation.members import certificate_of_need
+from sync.segmentation.profiles import Book as About
+from sync.segmentation.profiles import profiles
 from sync.segmentation.tiers import assign_tiers
+from sync.structure import lags, structure
 from sync.territory.ownership import Book, assign_owners
-from sync.triggers import ownership_events
+from sync.triggers.find import find_events
 from sync.world import Reconciliation, World
 
 
@@ -41,7 +47,10 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
         hierarchy=found.hierarchy,
         tiers=found.tiers,
         ownership=found.ownership,
+        profiles=found.profiles,
         plan=plan,
+        structure=found.structure,
+        latency=lags(forest, desired, world, mappings.policies.hierarchy, as_of, engine),
         problems=doubts(forest, engine),
     )
 
@@ -55,21 +64,43 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     linked = Linked(world=world, links=links, accounts=accounts, confirmed=confirmed)
     forest = grow(linked, policies.hierarchy, as_of, engine)
     tree = forest.tree
-    deciding = engine.materialize(holders(tree.hierarchy, confirmed))
+    recorded = who_decides(linked, forest, policies, as_of, engine)
+    deciding = engine.materialize(holders(tree.hierarchy, recorded, policies.authority))
+    left = gone(forest.status)
+    open_accounts = accounts.join(left.select("account_id"), on="account_id", how="anti")
     evidence = Evidence(
-        accounts=accounts, holders=deciding, facts=confirmed, regulation=mappings.regulation, as_of=as_of
+        accounts=open_accounts,
+        holders=deciding,
+        facts=confirmed,
+        regulation=mappings.regulation,
+        as_of=as_of,
+        segments=policies.segments,
     )
     facts = classify(evidence, policies.tiers, engine)
     tiers = assign_tiers(deciding, facts, policies.tiers, engine)
-    book = Book(world=world, links=links, accounts=accounts, hierarchy=tree.hierarchy)
+    about = About(
+        world=world,
+        links=links,
+        accounts=accounts,
+        holders=deciding,
+        facts=facts,
+        tiers=tiers,
+        con=certificate_of_need(mappings.regulation, as_of, engine),
+        gone=left,
+    )
+    book = Book(world=world, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)
+    happened = find_events(linked, forest, deciding, mappings, as_of, engine)
     findings = Findings(
         links=links,
         accounts=accounts,
         hierarchy=tree.hierarchy,
         tiers=tiers,
         facts=facts,
+        profiles=profiles(about, policies.segments, policies.scores, as_of, engine),
         ownership=assign_owners(book, policies.territories, policies.reps, engine),
-        events=ownership_events(world, links, engine),
+        events=happened.moves,
+        flags=happened.flags,
+        structure=structure(linked, forest, recorded, happened, policies, engine),
         roots=named_roots(world, links),
         blanks=forest.feed.blanks,
     )

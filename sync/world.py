@@ -263,3 +263,5 @@ class Reconciliation:
     plan: Plan
     problems: tuple[Problem, ...]  # sorted by (code, subject)
     profiles: Frame | None = None  # sync/segmentation/profiles.py PROFILES
+    latency: Frame | None = None  # sync/hierarchy/latency.py LATENCY
+    structure: Any = None  # sync/structure.py Structure; that module reads this one

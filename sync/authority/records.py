@@ -42,7 +42,7 @@ def authority_records(
     world: World, confirmed: Frame, ids: Frame | None, policy: AuthorityPolicy, as_of: str, engine: Engine
 ) -> Frame:
     """RECORDS of a world. `ids` maps the feeds' ids to accounts (`id`, `account_id`); None = no authority feed."""
-    parts = [_from_facts(confirmed)]
+    parts = [_from_facts(confirmed, as_of)]
     if world.authority_facts is not None and ids is not None:
         parts.append(_from_feed(world.authority_facts, ids, policy, as_of, engine))
     return engine.materialize(stack(parts).filter(one_of(nw.col("level"), LEVELS)))
@@ -99,7 +99,7 @@ def _added(start: str | None, days: str | None) -> str | None:
     return (date.fromisoformat(start) + timedelta(days=int(days))).isoformat() if start and days else None
 
 
-def _from_facts(confirmed: Frame) -> Frame:
+def _from_facts(confirmed: Frame, as_of: str) -> Frame:
     """The confirmed fact: a steward's word on the organisation itself; its category is a service line or a category."""
     said = confirmed.filter(nw.col("fact") == "decision_authority")
     about = nw.coalesce("category", nw.lit("")).str.to_uppercase()
@@ -118,7 +118,7 @@ def _from_facts(confirmed: Frame) -> Frame:
             confidence_bp=nw.lit(_CERTAIN_BP),
             ref=nw.col("fact_source"),
             in_force=certain(nw.col("in_force")),
-            is_expired=~certain(nw.col("in_force")),
+            is_expired=certain(nw.col("valid_to") <= as_of),
         ),
         RECORDS,
     )

@@ -17,6 +17,7 @@ CONFIRMED: Schema = {
     "valid_from": TEXT,
     "in_force": BOOL,
     "fact_source": TEXT,
+    "valid_to": TEXT,
 }
 """Confirmed facts of accounts, one row per statement."""
 
@@ -52,6 +53,7 @@ def confirmed_facts(world: World, links: Frame, as_of: str) -> Frame:
         nw.coalesce("valid_from", nw.lit("")).alias("valid_from"),
         (started & running).alias("in_force"),
         source.alias("fact_source"),
+        "valid_to",
     )
 
 

@@ -15,6 +15,8 @@ EVENTS: Schema = {
     "new_system": TEXT,
     "as_of": TEXT,  # of the delivery that shows it
     "source_ref": TEXT,
+    "old_account_id": TEXT,  # account of the old system; null where it had none or has no account
+    "new_account_id": TEXT,
 }
 """One row per account whose vendor-stated system changed. A blank system is unknown and a new name is no change."""
 
@@ -34,7 +36,10 @@ def ownership_events(world: World, links: Frame, engine: Engine) -> Frame:
         old_system=nw.when(~was_own).then(nw.col("old_system")),
     )
     plain = described.filter(~((nw.col("kind") == "left_system") & nw.col("old_system").is_null()))
-    once = first_by(plain, ["account_id"], ["feed", "firm_id"])
+    once = engine.materialize(first_by(plain, ["account_id"], ["feed", "firm_id"]))
+    for root, name in (("old_root", "old_account_id"), ("root", "new_account_id")):
+        systems = linked.select("feed", nw.col("firm_id").alias(root), nw.col("account_id").alias(name))
+        once = once.join(systems, on=["feed", root], how="left")
     return engine.materialize(conform(once, EVENTS))
 
 
