@@ -152,6 +152,7 @@ class _Reading:
             "feeds": {feed.feed: feed for feed in feeds.values() if feed is not None},
             "policies": Policies(**policies),
             "regulation": regulation.states,
+            "regulation_checked_on": regulation.checked_on,
         }
         return Mappings(**content, digest=_digest(content))
 

@@ -135,6 +135,7 @@ class Rep(Strict):
     manager: str = ""  # e-mail
     capacity: int = Field(default=0, ge=0)  # open work carried at most, deals and leads; 0 = no limit
     since: str = ""  # ISO date the person began in this role
+    quota_usd: int = Field(default=0, ge=0)  # of a year; 0 = none is known
 
 
 class RepPolicy(Strict):
@@ -254,6 +255,7 @@ class Regulation(Strict):
 class RegulationFile(Strict):
     """`regulation.yaml`."""
 
+    checked_on: str = ""  # ISO date somebody last compared it with the law
     states: tuple[Regulation, ...]
 
 
@@ -264,4 +266,5 @@ class Mappings(Strict):
     feeds: dict[str, FeedLayout]  # by feed name
     policies: Policies
     regulation: tuple[Regulation, ...]
+    regulation_checked_on: str = ""  # ISO date, empty = never
     digest: str  # sha256 over the canonical JSON of all of the above
