@@ -32,6 +32,7 @@ class Settings:
     keep_account_team: bool = False  # False = an owner change by REST deletes the account's team
     team_drop_probability: float = 0.0  # seeded chance that a member goes although KeepAccountTeam was asked for
     owner_options_per_pair: bool = True  # KeepAccountTeam holds for the first old and new owner of a request only
+    contacts_follow_account: bool = False  # contacts are controlled by their account: no member's ContactAccessLevel
     cascade_open_opportunities: bool = False  # an owner change takes the old owner's open opportunities along
     cascade_contacts: bool = False  # and the old owner's contacts
     restrict_picklists: bool = True

@@ -215,8 +215,15 @@ class TeamLane:
 
     def _insert(self, members: Sequence[TeamMember], sending: Sending) -> dict[tuple[str, str], Outcome]:
         rows = [Row(record_id=":".join(_key(one)), fields=_values(one)) for one in members]
-        outcomes = send_all(list(chunks_of(rows, BATCH_ROWS)), lambda chunk: self._send_members(chunk, sending))
+        outcomes = self._send_rows(rows, sending)
+        # An organisation whose sharing settings fix a level refuses to be told it: the member is worth more than that.
+        closed = {row.record_id: _closed_fields(outcomes[row.record_id]) for row in rows}
+        again = [_without(row, closed[row.record_id]) for row in rows if closed[row.record_id]]
+        outcomes |= self._send_rows(again, sending)
         return {_key(one): outcomes[":".join(_key(one))] for one in members}
+
+    def _send_rows(self, rows: list[Row], sending: Sending) -> dict[str, Outcome]:
+        return send_all(list(chunks_of(rows, BATCH_ROWS)), lambda chunk: self._send_members(chunk, sending))
 
     def _send_members(self, rows: list[Row], sending: Sending) -> dict[str, Outcome]:
         collections = list(chunks_of(rows, COLLECTION_ROWS))
@@ -326,6 +333,17 @@ def _member(record: Mapping[str, Any]) -> TeamMember:
 
 def _values(member: TeamMember) -> dict[str, Any]:
     return {"AccountId": member.record_id, "UserId": member.user_id, **member.fields}
+
+
+def _closed_fields(outcome: Outcome) -> frozenset[str]:
+    """Give the member fields that a refusal says cannot be set; none for any other outcome."""
+    if outcome.code != "INVALID_FIELD_FOR_INSERT_UPDATE":
+        return frozenset()
+    return frozenset(name for name in MEMBER_FIELDS if name in outcome.message)
+
+
+def _without(row: Row, names: frozenset[str]) -> Row:
+    return replace(row, fields={name: value for name, value in row.fields.items() if name not in names})
 
 
 def _record(row: Row) -> dict[str, Any]:

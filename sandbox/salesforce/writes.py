@@ -92,6 +92,9 @@ class Writer:
         if self._schema.field(object_name, "OwnerId"):
             fields.setdefault("OwnerId", call.user)
         require(self._schema, object_name, fields, creating=True)
+        if self._world.settings.contacts_follow_account and "ContactAccessLevel" in fields:
+            text = "Unable to create/update fields: ContactAccessLevel. Contacts are controlled by their account."
+            raise ApiError("INVALID_FIELD_FOR_INSERT_UPDATE", text, fields=["ContactAccessLevel"])
         if object_name == "AccountTeamMember" and (member := self._member(fields)):
             return str(self.update(call, object_name, member, _changeable(fields))["Id"])
         fields = {**_DEFAULTS.get(object_name, {}), **fields}

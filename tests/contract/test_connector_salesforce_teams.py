@@ -291,6 +291,16 @@ def test_a_member_lost_with_the_answer_may_be_asked_for_again(lane, sandbox, acc
     assert len(_users(sandbox, accounts.clinic)) == 1
 
 
+def test_a_level_the_organisation_fixes_does_not_keep_a_member_out(lane, sandbox, accounts, people):
+    sandbox.world.settings.contacts_follow_account = True
+    fields = {"TeamMemberRole": "Sales Rep", "AccountAccessLevel": "Edit", "ContactAccessLevel": "Read"}
+    users = (people.bea, people.rule)
+    members = [TeamMember(record_id=accounts.clinic, user_id=user, fields=fields) for user in users]
+    assert _restore(lane, members) == [(Verdict.OK, ""), (Verdict.OK, "")]
+    back = lane.team([accounts.clinic])[accounts.clinic]
+    assert {member.fields["AccountAccessLevel"] for member in back} == {"Edit"}
+
+
 def test_a_member_the_organisation_refuses_is_rejected(lane, accounts, people):
     unknown = TeamMember(record_id=accounts.clinic, user_id="005000000000zzzAAA")
     assert _restore(lane, [unknown]) == [(Verdict.REJECTED, "INVALID_CROSS_REFERENCE_KEY")]
