@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from threading import Event
@@ -28,6 +28,7 @@ from jobs.present import view_plan
 from jobs.pull import pull
 from jobs.wiring import Wired
 from store import journal
+from store.database import Database
 from store.decisions import Acceptance
 from store.journal import JournalRow
 from store.plans import PlanStatus
@@ -70,7 +71,7 @@ def apply(
         for path in logs.values():
             say(f"diff log: {path}")
         if sent.sent or sent.waiting:
-            say(f"mails: {sent.sent} sent, {sent.waiting} waiting")
+            say(f"mails: {sent.sent} sent, {sent.waiting} waiting{f' ({sent.error})' if sent.error else ''}")
     if not result.is_complete:
         raise Stop("", Exit.PARTIAL)
 
@@ -121,7 +122,8 @@ def stopping() -> Iterator[Event]:
 
     def ask(signum: int, frame: object) -> None:
         stop.set()
-        signal.signal(signum, signal.default_int_handler)
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -154,9 +156,14 @@ def show_applied(wired: Wired, result: ApplyResult) -> None:
 
 
 def pushed(wired: Wired, result: ApplyResult, connection: str) -> list[Pushed]:
-    """What a run had on the wire on a connection, as the journal knows it."""
+    """What a run had on the wire on a connection."""
     watched = watched_fields(wired.mappings.policies.conflicts)
-    with wired.database.read() as conn:
+    return pushed_items(wired.database, result, connection, watched=watched)
+
+
+def pushed_items(database: Database, result: ApplyResult, connection: str, *, watched: Collection[str]) -> list[Pushed]:
+    """The items of a run on the wire, as the journal knows them. `watched` fields are read back with their history."""
+    with database.read() as conn:
         rows = [row for row in journal.of_plan(conn, result.plan_id) if row.run_id == result.run_id]
     return [
         Pushed(
@@ -164,7 +171,7 @@ def pushed(wired: Wired, result: ApplyResult, connection: str) -> list[Pushed]:
             lane=row.lane,
             owner=_owner_change(row),
             had_parent=bool(row.pre_image.get("parent")),
-            is_traced=bool(watched & row.want.keys()),
+            is_traced=any(name in watched for name in row.want),
         )
         for row in rows
         if row.connection == connection

@@ -128,7 +128,12 @@ def over_http(place: Place, plan_id: str, base_url: str, org_ids: Mapping[str, s
         database.close()
 
 
-def http_connections(base_url: str, org_ids: Mapping[str, str]) -> dict[str, Connected]:
+SMALL = {Lane.CONDITIONAL: 10, Lane.BATCH: 10}
+
+
+def http_connections(
+    base_url: str, org_ids: Mapping[str, str], *, chunk_rows: Mapping[Lane, int] = SMALL
+) -> dict[str, Connected]:
     """Both CRMs of a sandbox, through the connectors that the product uses."""
     credentials = ClientCredentials(client_id="sandbox", client_secret="sandbox", login_url=base_url)
     around = Surroundings(sleep=lambda seconds: None, chance=lambda: 0.0)
@@ -145,7 +150,7 @@ def http_connections(base_url: str, org_ids: Mapping[str, str]) -> dict[str, Con
             target=target,
             org=partial(Org, org_id=org_ids[name], name=name, api_version="", user_id=""),
             translation=MapTranslation(maps[name]),
-            chunk_rows={Lane.CONDITIONAL: 10, Lane.BATCH: 10},
+            chunk_rows=chunk_rows,
         )
         for name, target in targets.items()
     }

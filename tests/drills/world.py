@@ -98,9 +98,11 @@ class Wanted:
 
     connection: str
     record_id: str
-    before: str
+    before: str | None
     after: str
     field: str = ""  # "" = the connection's usual one
+    lane: str = ""  # "" = the connection's usual one
+    group: str = "ownership"
     depth: int = 0
     caused_by: int | None = None  # place in the list of the change it follows from
 
@@ -186,14 +188,14 @@ def _rows(wanted: Sequence[Wanted]) -> tuple[list[dict[str, Any]], list[dict[str
             "account_id": f"a{number}",
             "account_name": f"Hospital {number}",
         }
-        group = {"group": "ownership", "state": "update", "action": "approve"}
+        group = {"group": one.group, "state": "update", "action": "approve"}
         items.append(
             {
                 **about,
                 **group,
                 "fingerprint": hashlib.sha256(about["item_id"].encode()).hexdigest(),
                 "fields": field,
-                "lane": LANE[system],
+                "lane": one.lane or LANE[system],
                 "depth": one.depth,
                 "caused_by": None if one.caused_by is None else _item_id(system, one.caused_by),
                 "sequence": number + 1,

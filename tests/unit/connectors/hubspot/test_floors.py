@@ -28,3 +28,8 @@ def test_a_push_reads_writes_and_reads_back() -> None:
 def test_parents_cost_their_own_requests() -> None:
     # 2 record and 1 association reads before and again after, 2 archives, 1 create
     assert push_floor(0, parents_added=200, parents_removed=150) == 2 * (2 + 1) + 2 + 1
+
+
+def test_a_read_back_with_history_takes_fifty_records_a_call() -> None:
+    # 1,500 read and written a hundred at a time, 1,200 of them read back fifty at a time, 300 a hundred at a time
+    assert push_floor(1_500, traced=1_200) == 15 + 15 + 24 + 3
