@@ -38,11 +38,12 @@ class Sent:
     sent: int
     waiting: int
     failed: int  # given up; a person is needed
+    error: str = ""  # why sending ended early: the settings are wrong
 
 
 def send_waiting(wired: Wired) -> Sent:
     """Send every waiting mail once. Without a mail server they wait, and are written to the report folder."""
-    sent = failed = 0
+    sent, failed, error = 0, 0, ""
     tried: set[str] = set()
     sender = _sender(wired)
     while sender is not None and len(tried) < MAX_MAILS:
@@ -53,10 +54,14 @@ def send_waiting(wired: Wired) -> Sent:
             wired.outbox.failed(mail, mail.last_error)
             break
         tried.add(mail.id)
-        outcome = _send(wired, sender, mail)
+        try:
+            outcome = _send(wired, sender, mail)
+        except Fatal as fatal:
+            error = str(fatal)
+            break
         sent, failed = sent + (outcome == "sent"), failed + (outcome == "failed")
     waiting = len(wired.outbox.list(status=MailStatus.PENDING))
-    return Sent(sent=sent, waiting=waiting, failed=failed)
+    return Sent(sent=sent, waiting=waiting, failed=failed, error=error)
 
 
 def compose_digest(wired: Wired, mail: Mail) -> Letter:

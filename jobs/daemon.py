@@ -87,3 +87,5 @@ def _apply_safe(wired: Wired, stop: Event) -> None:
 def _alert(wired: Wired, stop: Event) -> None:
     sent = send_waiting(wired)
     log.info("alerts", sent=sent.sent, waiting=sent.waiting)
+    if sent.error:
+        log.error("mail_settings_refused", message=sent.error)

@@ -15,6 +15,8 @@ from connectors.hubspot.responses import Lost
 
 BURST_WINDOW_S = 10.0
 SEARCH_WINDOW_S = 1.0
+UNREACHABLE = "UNREACHABLE"
+UNREACHABLE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,9 @@ def retrying(
         return wait_s(error, state.attempt_number, chance()) if isinstance(error, ConnectorError) else 0.0
 
     def spent(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Retriable) and error.code == UNREACHABLE and state.attempt_number >= UNREACHABLE_ATTEMPTS:
+            return True  # nobody listens: the address is wrong more often than the network is slow
         over = state.idle_for + state.upcoming_sleep > policy.budget_s
         return over or state.attempt_number >= policy.attempts
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
 from connectors.errors import Fatal, Retriable
 from connectors.hubspot.responses import SYSTEM, Answer, Lost
+from connectors.hubspot.retry import UNREACHABLE
 from connectors.protocol import CallMeter
 
 _REWRITES = (
@@ -123,7 +124,12 @@ class Transport:
                 method, target, body=payload, headers=out, redirect=False, preload_content=True
             )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as exc:
-            raise Retriable(f"HubSpot is not reachable: {_why(exc)}.", system=SYSTEM, code="UNREACHABLE") from exc
+            raise Retriable(
+                f"HubSpot at {urlsplit(target).netloc} is not reachable: {_why(exc)}. "
+                "Check the network and PLATBOOK_HUBSPOT__BASE_URL; nothing was sent.",
+                system=SYSTEM,
+                code=UNREACHABLE,
+            ) from exc
         except urllib3.exceptions.SSLError as exc:
             raise Fatal(
                 f"The TLS connection to HubSpot failed ({_why(exc)}). Check the machine's certificates and proxy.",

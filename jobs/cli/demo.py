@@ -20,6 +20,7 @@ from jobs.cli.decide import decide_rows
 from jobs.cli.demo_world import DemoSandbox, running_sandbox, someone_else
 from jobs.cli.exits import Stop
 from jobs.cli.feeds import show_taken
+from jobs.cli.limits import stopped as stopped_by_guard
 from jobs.cli.output import out, say
 from jobs.cli.plan import show_rows, show_summary
 from jobs.cli.pull import show_pull
@@ -179,7 +180,7 @@ class _Story:
         try:
             apply_plan(apply_deps(self.wired), planned.stored.id, person=APPROVER)
         except GuardStopped as stopped:
-            say(f"stopped, nothing written: {stopped}")
+            say(stopped_by_guard(f"plan {planned.stored.id}", stopped.breached))
         else:
             raise Stop("demo: first contact was not stopped by its guard")
         _hold(self.sandbox.writes() == 0, "something was written although a guard stopped the plan")
