@@ -34,6 +34,7 @@ from store.files import ParquetFiles
 from store.leases import Leases
 from store.outbox import Outbox
 from store.plans import Plans
+from store.routed import Routings
 from store.runs import Runs
 from store.slots import Slots
 from store.snapshots import Snapshots
@@ -106,6 +107,10 @@ class Wired:
     @cached_property
     def decisions(self) -> Decisions:
         return Decisions(self.database)
+
+    @cached_property
+    def routings(self) -> Routings:
+        return Routings(self.database)
 
     @cached_property
     def runs(self) -> Runs:

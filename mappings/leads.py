@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mappings.facts import PolicyFact
+from mappings.identifiers import ccn_6, npi_10, phone_10, state_code, zip_5
 from mappings.schema import Strict
 from mappings.structure_policy import Level
+from mappings.transforms import clean_text, money_cents, salesforce_id_18
 
 
 class Lead(Strict):
@@ -34,10 +37,42 @@ class Lead(Strict):
     amount_cents: int | None = Field(default=None, ge=0)
     source: str = ""
 
-    @field_validator("service_line", "category", "function", "state", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _upper(cls, value: object) -> object:
-        return value.strip().upper().replace(" ", "_") if isinstance(value, str) else value
+    def _dollars(cls, data: object) -> object:
+        """`amount` in dollars is taken as well."""
+        if not isinstance(data, Mapping) or "amount" not in data:
+            return data
+        rest = {name: value for name, value in data.items() if name != "amount"}
+        return {**rest, "amount_cents": money_cents(data["amount"])}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_form(cls, value: object, info: Any) -> object:
+        """Every text in the form accounts have it in; what cannot be read says nothing."""
+        if info.field_name == "amount_cents":
+            return value
+        text = clean_text(value) or ""
+        if info.field_name == "zip5":
+            return zip_5(text, info.data.get("state")) or ""
+        read = _READ.get(info.field_name)
+        return (read(text) or "") if text and read else text
+
+
+def _word(text: str) -> str:
+    return text.upper().replace(" ", "_")
+
+
+_READ: Mapping[str, Callable[[str], str | None]] = {
+    "phone": phone_10,
+    "state": state_code,
+    "account": salesforce_id_18,
+    "ccn": ccn_6,
+    "npi": npi_10,
+    "service_line": _word,
+    "category": _word,
+    "function": _word,
+}
 
 
 def _fact(name: str, type_: type, meaning: str, values: tuple[str, ...] = ()) -> PolicyFact:

@@ -15,12 +15,13 @@ from typer.exceptions import Abort, TyperException
 
 from connectors.errors import ConnectorError, Fatal, Rejected
 from jobs.applying.model import GuardStopped, PlanRefused
-from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, runs
+from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, route, runs
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import stopped
 from jobs.cli.output import err
 from jobs.explain import UnknownAccount
 from jobs.feeds import FeedError
+from jobs.route import LeadError
 from jobs.schedule import ScheduleError
 from jobs.wiring import SettingsError
 from jobs.world import NothingPulled
@@ -51,6 +52,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     decide.keep,
     apply.apply,
     apply.sync,
+    route.route,
     runs.runs,
     runs.export,
     daemon.daemon,
@@ -72,6 +74,7 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (ScheduleError, Exit.NEEDS_PERSON),
     (SelectorError, Exit.USAGE),
     (FeedError, Exit.USAGE),
+    (LeadError, Exit.USAGE),
     (UnknownAccount, Exit.ERROR),
     (ConnectorError, Exit.ERROR),
     (StoreError, Exit.ERROR),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
@@ -96,6 +96,37 @@ class LeadBook:
             work=dict(sorted(work.items())),
             assumed=dict(assumed or {}),
         )
+
+    def account_id(self, wanted: str) -> str:
+        """The account of an account, record or vendor id. Raises KeyError."""
+        if wanted in self._rows:
+            return wanted
+        named = {row["source_id"]: account for account, rows in self._crm.items() for row in rows}
+        return str(named[wanted])
+
+    def under(self, inputs: Inputs, system: str) -> Inputs:
+        """The same lead, if its candidates belonged to the system of an account. Raises KeyError for an unknown one."""
+        above = self._place(system)
+        unit = self._place(above.unit) if above.unit in self._rows else above
+        own = {one.account_id for one in inputs.candidates}
+        moved = {
+            name: replace(
+                place,
+                unit=unit.unit,
+                in_system=True,
+                system_name=unit.system_name,
+                archetype=unit.archetype if unit.in_system else "COMMUNITY_SYSTEM",
+                owner=unit.owner,
+                system_owner=unit.system_owner,
+                authority=tuple(record for record in place.authority if record.distance == 0)
+                + tuple(replace(record, distance=record.distance + 1) for record in unit.authority),
+            )
+            if name in own
+            else place
+            for name, place in inputs.places.items()
+        }
+        candidates = tuple(replace(one, unit=unit.unit) for one in inputs.candidates)
+        return replace(inputs, places={**moved, unit.account_id: unit}, candidates=candidates)
 
     def _known(self, row: Row) -> Known:
         crm = self._crm.get(row["account_id"], ())

@@ -15,6 +15,7 @@ from functools import cached_property
 import pyarrow as pa
 from rapidfuzz.distance import Indel
 
+from mappings.identifiers import web_domain
 from mappings.leads import Lead
 from mappings.routing_policy import MatchPolicy, MatchWeights
 from sync.identity.normalize import name_key
@@ -154,8 +155,7 @@ class Register:
 
 def lead_domain(lead: Lead, policy: MatchPolicy) -> str | None:
     """The organisation's domain: of the website, else of the mail address unless everybody can have one there."""
-    site = lead.website.lower().removeprefix("https://").removeprefix("http://").removeprefix("www.")
-    domain = site.split("/")[0].split(":")[0] or lead.email.rpartition("@")[2].lower()
+    domain = web_domain(lead.website) or web_domain(lead.email.rpartition("@")[2])
     return domain if domain and domain not in policy.free_mail else None
 
 
