@@ -337,3 +337,29 @@ routing_decision = Table(
     Index("ix_routing_decision_as_of", "as_of"),
 )
 """Leads that were routed, each with everything it takes to decide again."""
+
+lint_suppression = Table(
+    "lint_suppression",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("lint", String, nullable=False),
+    Column("subject", String, nullable=False),  # * = every row of the lint
+    Column("reason", Text, nullable=False),
+    Column("by", String, nullable=False),
+    Column("until", String, nullable=False),  # ISO date, the last day
+    Column("at", String, nullable=False),
+    Column("lifted_at", String),
+)
+"""Findings that a person muted; kept after they end."""
+
+policy_version = Table(
+    "policy_version",
+    metadata,
+    Column("policy", String, primary_key=True),  # file name without its ending, or segments/<segment id>
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String, primary_key=True),  # sha256 of the content
+    Column("content", Text, nullable=False),  # canonical JSON
+    Column("by", String, nullable=False),
+    Column("at", String, nullable=False),  # first seen
+)
+"""Every version of a policy that a plan was made with. Two digests of one version: somebody forgot to count up."""
