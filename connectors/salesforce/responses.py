@@ -139,7 +139,8 @@ def login_failure(error: Exception) -> ConnectorError:
         text = "Salesforce login: the answer is not a token. Check that login_url is the My Domain of the organisation"
         return Retriable(text, system=SYSTEM, code=type(error).__name__)
     code = error.code
-    is_down = isinstance(code, int) and (code in _THROTTLED or code >= 500)
+    # With 200 it is a page in the place of a token: maintenance, which passes.
+    is_down = isinstance(code, int) and (code in _THROTTLED or code >= 500 or code < 300)
     if is_down or str(code) in _TRANSIENT_LOGINS:
         return Retriable(f"Salesforce login: {code}; try again later", system=SYSTEM, code=str(code))
     reason = (

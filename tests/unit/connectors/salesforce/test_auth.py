@@ -122,6 +122,7 @@ def test_a_wrong_setting_stops_before_anything_is_sent(case: str, policy: RetryP
         (302, "<html>moved</html>", Fatal, 1),
         (200, {"no": "token"}, Retriable, 3),
         (200, [], Retriable, 3),
+        (200, "<html>maintenance</html>", Retriable, 3),
     ],
 )
 def test_a_refused_login_is_fatal_and_a_failing_server_is_not(
