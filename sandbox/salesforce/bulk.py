@@ -142,7 +142,10 @@ class Ingest:
         return found.name
 
     def _list(self, call: Call) -> Reply:
-        start = int(call.query.get("queryLocator") or 0)
+        locator = call.query.get("queryLocator") or "0"
+        if not locator.isdigit():
+            raise ApiError("INVALID_LOCATOR", "queryLocator is not valid")
+        start = int(locator)
         jobs = sorted(self._jobs.values(), key=lambda job: job.id)
         wanted = call.query.get("jobType", "V2Ingest")
         shown = [self._info(job) for job in jobs] if wanted == "V2Ingest" else []
