@@ -162,7 +162,7 @@ def view_plan(wired: Wired, plan_id: str) -> PlanView:
         stored=stored,
         names=load_names(wired, sorted(stored.header.org_ids)),
         changes=changes,
-        decisions=wired.decisions.current(fingerprints),
+        decisions=wired.decisions.of_plan(plan_id, fingerprints),
         outcomes=wired.plans.outcomes(plan_id),
     )
 

@@ -13,12 +13,14 @@ from store import audit
 from store.database import Database, insert_missing
 from store.identifiers import new_id, next_number
 from store.tables import decision, guard_acceptance, hold, override
-from sync.planning.decisions import Refusal
+from sync.planning.decisions import ONCE, Refusal
 from sync.planning.decisions import Verdict as Verdict  # part of this module's interface
 
 _OVERRIDES = ("connection", "record_id", "field", "kept", "refused", "until", "reason", "by")
 _HOLDS = ("connection", "record_id", "group", "kind", "reason", "by", "until")
 FIRST_CONTACT = "first_contact"
+SPENT_BY = "platbook"
+"""Who notes that a decision was carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,7 @@ class Person:
 
     name: str
     is_verified: bool = False
+    role: str = ""  # of a verified person: viewer, reviewer, approver, admin
 
     @property
     def label(self) -> str:
@@ -108,11 +111,21 @@ class Decisions:
         return tuple(made)
 
     def current(self, fingerprints: Sequence[str] | None = None, *, now: str = "") -> dict[str, Decision]:
-        """The newest unexpired decision by fingerprint; of all fingerprints when none are named."""
+        """The newest decision by fingerprint that is neither expired nor spent; of all when none are named."""
         with self._database.read() as conn:
             found = _newest(conn, fingerprints)
         moment = now or self._database.now()
-        return {key: one for key, one in found.items() if one.expires_at is None or one.expires_at > moment}
+        return {key: one for key, one in found.items() if _counts(one, moment)}
+
+    def of_plan(self, plan_id: str, fingerprints: Sequence[str]) -> dict[str, Decision]:
+        """What `current` gives, and the decisions that this very plan spent: how readers of the plan see it."""
+        moment = self._database.now()
+        with self._database.read() as conn:
+            found = _newest(conn, fingerprints)
+            spent = {key: one for key, one in found.items() if one.verdict is Verdict.SPENT and one.plan_id == plan_id}
+            used = _by_id(conn, [one.supersedes for one in spent.values() if one.supersedes])
+        standing = {key: one for key, one in found.items() if _counts(one, moment)}
+        return {**standing, **{key: used[one.supersedes] for key, one in spent.items() if one.supersedes in used}}
 
     def history(self, fingerprint: str) -> tuple[Decision, ...]:
         """All decisions on one fingerprint, oldest first."""
@@ -149,6 +162,18 @@ class Decisions:
             audit.append(conn, [audit.Entry(kind="held", actor=person.label, body=body)], at=at)
         return len(rows)
 
+    def add_holds(self, rows: Sequence[Mapping[str, Any]], *, person: Person) -> int:
+        """Add holds that rules made, in the shape of sync.world.HOLDS, where there is none of the kind yet; audited."""
+        at, key = self._database.now(), ("connection", "record_id", "group", "kind", "until")
+        with self._database.state() as conn:
+            known = {tuple(row) for row in conn.execute(sa.select(*(hold.c[name] for name in key)))}
+            new = [row for row in rows if tuple(row[name] for name in key) not in known]
+            if new:
+                made = [{name: row[name] for name in _HOLDS} for row in new]
+                conn.execute(sa.insert(hold), [{**row, "id": new_id("H"), "at": at} for row in made])
+                audit.append(conn, [audit.Entry(kind="held_by_rule", actor=person.label, body={"holds": made})], at=at)
+        return len(new)
+
     def release(self, records: Sequence[tuple[str, str]], *, group: str, person: Person) -> int:
         """End the holds on a field group of records; how many were active. Audited."""
         at, released = self._database.now(), 0
@@ -169,6 +194,19 @@ class Decisions:
         key = (hold.c.connection, hold.c.record_id, hold.c.group)
         newest = sa.select(sa.func.max(hold.c.id)).where(active).group_by(*key)
         return self._table(sa.select(*(hold.c[name] for name in _HOLDS)).where(hold.c.id.in_(newest)), _HOLDS)
+
+    def past_holds(self, as_of: str, *, since: str, by: str) -> pa.Table:
+        """Holds by one maker that were released, or ended between two dates, in the shape of sync.world.HOLDS."""
+        over = hold.c.released_at.is_not(None) | (hold.c.until < as_of)
+        late = (hold.c.until >= since) & (hold.c.by == by)
+        query = sa.select(*(hold.c[name] for name in _HOLDS)).where(over, late)
+        return self._table(query, _HOLDS)
+
+    def every_hold(self) -> list[dict[str, Any]]:
+        """Every hold ever made, the newest first, with when it was made and released."""
+        query = sa.select(hold).order_by(hold.c.at.desc(), hold.c.id.desc())
+        with self._database.read() as conn:
+            return [dict(row) for row in conn.execute(query).mappings()]
 
     def accept_guards(self, plan_digest: str, acceptances: Sequence[Acceptance], *, plan_id: str = "") -> None:
         """Remember who let which limits of this plan through; audited. First contact is remembered for good."""
@@ -226,6 +264,51 @@ def add_overrides(conn: sa.Connection, overrides: Sequence[Refusal], *, run_id: 
     conn.execute(sa.insert(override), rows)
 
 
+def spend(conn: sa.Connection, carried_out: Sequence[tuple[str, str]], *, plan_id: str, run_id: str, at: str) -> int:
+    """Note that the decisions on these (fingerprint, item id) were carried out, in the caller's transaction; audited.
+
+    They do not count again: the same difference coming back waits for a person. How many; rejections stay.
+    """
+    newest = _newest(conn, [fingerprint for fingerprint, _ in carried_out])
+    used = [(newest[key], item_id) for key, item_id in dict(carried_out).items() if key in newest]
+    used = [(one, item_id) for one, item_id in used if one.verdict in ONCE]
+    if not used:
+        return 0
+    first = next_number(conn, "decision", count=len(used))
+    made = [
+        Decision(
+            id=new_id("D"),
+            fingerprint=one.fingerprint,
+            verdict=Verdict.SPENT,
+            edited={},
+            reason=f"carried out by run {run_id}",
+            by=SPENT_BY,
+            by_verified=False,
+            at=at,
+            expires_at=None,
+            supersedes=one.id,
+            plan_id=plan_id,
+            item_id=item_id,
+        )
+        for one, item_id in used
+    ]
+    conn.execute(sa.insert(decision), [{**_columns(one), "position": first + n} for n, one in enumerate(made)])
+    audit.append(conn, [_spent_entry(one, run_id) for one in made], at=at)
+    return len(made)
+
+
+def _counts(one: Decision, moment: str) -> bool:
+    return one.verdict is not Verdict.SPENT and (one.expires_at is None or one.expires_at > moment)
+
+
+def _by_id(conn: sa.Connection, ids: Sequence[str]) -> dict[str | None, Decision]:
+    found: dict[str | None, Decision] = {}
+    for start in range(0, len(ids), 500):
+        query = sa.select(decision).where(decision.c.id.in_(list(ids[start : start + 500])))
+        found.update({row["id"]: _decision(row) for row in conn.execute(query).mappings()})
+    return found
+
+
 def _newest(conn: sa.Connection, fingerprints: Sequence[str] | None) -> dict[str, Decision]:
     if fingerprints is None:
         rows = conn.execute(sa.select(decision).order_by(decision.c.position)).mappings().all()
@@ -251,4 +334,16 @@ def _decision_entry(one: Decision, person: Person) -> audit.Entry:
     body = {"fingerprint": one.fingerprint, "verdict": one.verdict, "reason": one.reason, "edited": dict(one.edited)}
     return audit.Entry(
         kind="decision", actor=person.label, plan_id=one.plan_id or "", item_id=one.item_id or "", body=body
+    )
+
+
+def _spent_entry(one: Decision, run_id: str) -> audit.Entry:
+    body = {"fingerprint": one.fingerprint, "decision": one.supersedes}
+    return audit.Entry(
+        kind="decision_spent",
+        actor=SPENT_BY,
+        run_id=run_id,
+        plan_id=one.plan_id or "",
+        item_id=one.item_id or "",
+        body=body,
     )

@@ -13,7 +13,7 @@ from jobs.applying.selection import Selection, agreements, moves_of_converged
 from jobs.applying.session import ApplyRun
 from store import audit, events, outbox, runs
 from store.agreed import Agreed
-from store.decisions import add_overrides
+from store.decisions import add_overrides, spend
 from store.leases import require_epoch
 from store.plans import OPEN, Outcome, PlanStatus, note_outcomes, transition
 from store.runs import RunStatus
@@ -39,7 +39,11 @@ def close(run: ApplyRun, selection: Selection, *, is_recovery: bool = False) -> 
             require_epoch(conn, lease)
         agreed.commit(conn, staged, run_id=run.run_id, plan_id=run.plan.id)
         add_overrides(conn, overrides, run_id=run.run_id, at=at)
-        note_outcomes(conn, run.plan.id, run.run_id, _lasting_outcomes(run, selection), at=at)
+        lasting = _lasting_outcomes(run, selection)
+        note_outcomes(conn, run.plan.id, run.run_id, lasting, at=at)
+        prints = dict(zip(*(run.plan.items[name].to_pylist() for name in ("item_id", "fingerprint")), strict=True))
+        done = [(prints[one.item_id], one.item_id) for one in lasting]
+        spend(conn, done, plan_id=run.plan.id, run_id=run.run_id, at=at)
         figures = {"moves": len(moves), "overrides": len(overrides), **_promise_digest(conn, run, at=at)}
         if not is_recovery or run.plan.status in (*OPEN, PlanStatus.APPLYING):
             transition(conn, run.plan.id, [*OPEN, PlanStatus.APPLYING], status)

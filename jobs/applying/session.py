@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from jobs.applying.model import ApplyDeps, Connected, ItemResult, ItemState, Work
 from store import audit, events, journal
+from store.decisions import spend
 from store.journal import JournalRow, JournalState, Values
 from store.leases import Lease, require_epoch
 from store.plans import Outcome, StoredPlan, note_outcomes
 
 MAX_ERROR_SHARE = 0.05
 _ERRORS_TO_HALT = 2  # one bad row is a bad row; two in a small run are a rate
+_CARRIED_OUT = (JournalState.VERIFIED, JournalState.MISMATCH)
 STOPPED = "stopped on request; what was under way was finished"
 _ERRORS = frozenset({ItemState.FAILED})
 
@@ -119,6 +121,8 @@ class ApplyRun:
             written = [one for one in listed if one.row.state is JournalState.VERIFIED and one.how != "converged"]
             told = [event for one in written for event in self._events(one.work)]
             events.add(conn, told, plan_id=self.plan.id, run_id=self.run_id, at=at)
+            done = [(one.work.fingerprint, one.work.item_id) for one in listed if one.row.state in _CARRIED_OUT]
+            spend(conn, done, plan_id=self.plan.id, run_id=self.run_id, at=at)
             self._note_outcomes(conn, [(one.work, one.state, one.message) for one in listed])
         for one in listed:
             self.note(one.work, one.state, one.message)

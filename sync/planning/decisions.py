@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     TAKE_OURS = "take_ours"  # write what is proposed over what the CRM says
     EDIT = "edit"  # write another value
     DEFER = "defer"  # ask again next time
+    SPENT = "spent"  # the answer before was carried out; nobody says this, an apply run notes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,8 @@ class Resolution:
 
 
 WRITING = frozenset({Verdict.APPROVE, Verdict.TAKE_OURS, Verdict.EDIT})
+ONCE = WRITING | {Verdict.KEEP_CRM}
+"""Verdicts that count once: the same difference coming back is asked again. A rejection stays."""
 OPEN = frozenset({Action.AUTO, Action.APPROVE, Action.REVIEW})
 
 ADOPTED_BY = "policy"
@@ -140,7 +143,9 @@ def _by_item(changes: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 
 def _standing(answer: Answer | None, now: str) -> Answer | None:
-    expired = answer is not None and answer.expires_at is not None and answer.expires_at <= now
+    if answer is None or answer.verdict is Verdict.SPENT:
+        return None
+    expired = answer.expires_at is not None and answer.expires_at <= now
     return None if expired else answer
 
 

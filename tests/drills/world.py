@@ -107,8 +107,8 @@ class Wanted:
     caused_by: int | None = None  # place in the list of the change it follows from
 
 
-def save_plan(place: Place, wanted: Sequence[Wanted], org_ids: Mapping[str, str]) -> str:
-    """Save an approved plan that makes these changes; its id."""
+def save_plan(place: Place, wanted: Sequence[Wanted], org_ids: Mapping[str, str], *, is_approved: bool = True) -> str:
+    """Save a plan that makes these changes, approved unless told otherwise; its id."""
     items, changes, events = _rows(wanted)
     tables = {
         "items": pa.Table.from_pylist(items, arrow_schema(ITEMS)),
@@ -125,7 +125,7 @@ def save_plan(place: Place, wanted: Sequence[Wanted], org_ids: Mapping[str, str]
     )
     database = place.database()
     plan = Plans(database, place.files()).save(header, **tables)
-    chosen = [(item["fingerprint"], item["item_id"]) for item in items]
+    chosen = [(item["fingerprint"], item["item_id"]) for item in items if is_approved]
     Decisions(database).decide(chosen, Verdict.APPROVE, person=PERSON, reason="drill", plan_id=plan.id)
     database.close()
     return plan.id
@@ -193,7 +193,7 @@ def _rows(wanted: Sequence[Wanted]) -> tuple[list[dict[str, Any]], list[dict[str
             {
                 **about,
                 **group,
-                "fingerprint": hashlib.sha256(about["item_id"].encode()).hexdigest(),
+                "fingerprint": hashlib.sha256(f"{one.record_id}:{field}:{one.before}:{one.after}".encode()).hexdigest(),
                 "fields": field,
                 "lane": one.lane or LANE[system],
                 "depth": one.depth,

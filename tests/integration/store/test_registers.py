@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from mappings.canonical import MANAGED
-from store import journal, outbox, runs, tables
+from store import audit, journal, outbox, runs, tables
 from store.agreed import Agreed
 from store.connections import Connections
 from store.crosswalk import Crosswalk
 from store.database import Database, StoreError
-from store.decisions import Acceptance, Decisions, Person, Verdict, add_overrides
+from store.decisions import Acceptance, Decisions, Person, Verdict, add_overrides, spend
 from store.files import ParquetFiles
 from store.journal import JournalRow, JournalState, idempotency_key
 from store.leases import LeaseLost, Leases
@@ -258,6 +258,30 @@ def test_the_newest_decision_on_a_fingerprint_counts_and_all_stay(database: Data
     assert decisions.current() == decisions.current(["f", "other"]) == {"f": second}
     assert second.supersedes == first.id
     assert decisions.history("f") == (first, second)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.APPROVE, Verdict.TAKE_OURS, Verdict.EDIT, Verdict.KEEP_CRM])
+def test_a_decision_that_was_carried_out_does_not_count_again(database: Database, verdict: Verdict) -> None:
+    register = Decisions(database)
+    (first,) = register.decide([("f", "i")], verdict, person=PERSON, reason="once", plan_id="P-1")
+    with database.state() as conn:
+        assert spend(conn, [("f", "i"), ("unknown", "j")], plan_id="P-1", run_id="R-1", at=database.now()) == 1
+        assert spend(conn, [("f", "i")], plan_id="P-1", run_id="R-1", at=database.now()) == 0
+    assert register.current(["f"]) == {}
+    assert register.of_plan("P-1", ["f"]) == {"f": first}
+    assert register.of_plan("P-2", ["f"]) == {}
+    (again,) = register.decide([("f", "i")], verdict, person=PERSON, reason="twice")
+    assert register.current(["f"]) == {"f": again}
+    assert [one.verdict for one in register.history("f")] == [verdict, Verdict.SPENT, verdict]
+    assert audit.verify(database).is_intact
+
+
+def test_a_rejection_is_never_spent(database: Database) -> None:
+    register = Decisions(database)
+    register.decide([("f", "i")], Verdict.REJECT, person=PERSON, reason="no")
+    with database.state() as conn:
+        assert spend(conn, [("f", "i")], plan_id="P-1", run_id="R-1", at=database.now()) == 0
+    assert register.current(["f"])["f"].verdict is Verdict.REJECT
 
 
 def test_an_expired_decision_no_longer_counts(database: Database) -> None:
