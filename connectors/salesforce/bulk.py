@@ -110,8 +110,8 @@ class BulkLane:
 
     def look(self, job_id: str) -> Job:
         """Give the job as it stands. Read-only. Raises Rejected when there is none."""
-        body = self.session.call("GET", self._path(job_id), route="bulk_poll", is_write=False, check=_is_job).body
-        return _job(body)
+        body = self.session.call("GET", self._path(job_id), route="bulk_poll", is_write=False, check=require_job).body
+        return job_of(body)
 
     def abort(self, job_id: str, *, stamp: str, before_send: Callable[[], None]) -> Job:
         """Stop a job and give it as it stands then; one that has ended already stays as it is."""
@@ -147,9 +147,9 @@ class BulkLane:
             headers=sending.headers,
             before_send=sending.before_send,
             json=self._description(),
-            check=_is_job,
+            check=require_job,
         )
-        return _job(reply.body)
+        return job_of(reply.body)
 
     def _create_whole(self, content: str, sending: Sending) -> Job:
         """Make, fill and close a job in one request."""
@@ -169,9 +169,9 @@ class BulkLane:
             headers={**sending.headers, "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"},
             before_send=sending.before_send,
             data=f"{body}--{_BOUNDARY}--\r\n".encode(),
-            check=_is_job,
+            check=require_job,
         )
-        return _job(reply.body)
+        return job_of(reply.body)
 
     def _upload(self, job_id: str, content: str, sending: Sending) -> None:
         """Send the rows, once: a second upload is refused. A lost answer means a new job, as this one never runs."""
@@ -213,9 +213,9 @@ class BulkLane:
             headers=sending.headers,
             before_send=sending.before_send,
             json={"state": state},
-            check=_is_job,
+            check=require_job,
         )
-        return _job(reply.body)
+        return job_of(reply.body)
 
     def _abandon(self, job_id: str, sending: Sending) -> None:
         with suppress(ConnectorError):  # an open job never runs, and Salesforce forgets it
@@ -248,28 +248,16 @@ class BulkLane:
     def _outcomes(self, job: Job, rows: list[Row]) -> dict[str, Outcome]:
         """Wait for the end of a started job and give an outcome per record. Does not raise: the job may be writing."""
         try:
-            ended = self._ended(job)
-            if ended is None:
+            done = ended(self.session, self._path(job.job_id), self._polling, route="bulk_poll")
+            if done is None:
                 text = f"job {job.job_id} still runs after {self._polling.give_up_s:g} s; resume it later"
                 unknown = Outcome(verdict=Verdict.UNKNOWN, code="JOB_RUNNING", message=text)
                 return dict.fromkeys((row.record_id for row in rows), unknown)
-            return self._merged(ended, rows)
+            return self._merged(done, rows)
         except ConnectorError as error:
             text = f"job {job.job_id} cannot be read: {error}"
             unknown = Outcome(verdict=Verdict.UNKNOWN, code="JOB_UNREAD", message=text)
             return dict.fromkeys((row.record_id for row in rows), unknown)
-
-    def _ended(self, job: Job) -> Job | None:
-        policy, wait_s = self.session.policy, self._polling.first_s
-        deadline = policy.clock() + self._polling.give_up_s
-        while True:
-            job = self.look(job.job_id)
-            if job.state in _FINISHED:
-                return job
-            if policy.clock() + wait_s > deadline:
-                return None
-            policy.sleep(wait_s)
-            wait_s = min(self._polling.longest_s, wait_s * 2)
 
     def _merged(self, job: Job, rows: list[Row]) -> dict[str, Outcome]:
         """Join the results to the rows by their Id column; results come in any order, and may come twice."""
@@ -296,13 +284,53 @@ class BulkLane:
             route=f"bulk_{kind}",
             is_write=False,
             headers={"Accept": "text/csv"},
-            form=Form(read=_read_csv),
+            form=Form(read=read_csv),
         ).body
         for row in csv.DictReader(io.StringIO(text or "", newline="")):
             record_id = row.get("Id") or row.get("sf__Id") or ""
             if not is_id(record_id):
                 raise unreadable(route=f"bulk_{kind}", is_write=False)
             yield to_18(record_id), row
+
+
+def ended(session: Session, path: str, polling: Polling, *, route: str) -> Job | None:
+    """Wait until a job has ended and give it; None when patience ends before."""
+    policy, wait_s = session.policy, polling.first_s
+    deadline = policy.clock() + polling.give_up_s
+    while True:
+        job = job_of(session.call("GET", path, route=route, is_write=False, check=require_job).body)
+        if job.state in _FINISHED:
+            return job
+        if policy.clock() + wait_s > deadline:
+            return None
+        policy.sleep(wait_s)
+        wait_s = min(polling.longest_s, wait_s * 2)
+
+
+def read_csv(response: requests.Response) -> tuple[Any, bool]:
+    """Give the text of a CSV answer and whether it was one; refusals are JSON."""
+    if response.status_code < 300:
+        is_csv = response.headers.get("Content-Type", "").startswith("text/csv")
+        return response.content.decode("utf-8", "replace"), is_csv
+    return parsed(response)
+
+
+def require_job(body: object) -> None:
+    """Raise when an answer does not describe a job."""
+    if not isinstance(body, dict) or not is_id(str(body.get("id"))) or not isinstance(body.get("state"), str):
+        raise unreadable(route="bulk", is_write=True)
+
+
+def job_of(body: Mapping[str, Any]) -> Job:
+    """Give the job that an answer describes."""
+    return Job(
+        job_id=to_18(body["id"]),
+        state=body["state"],
+        processed=_count(body.get("numberRecordsProcessed")),
+        failed=_count(body.get("numberRecordsFailed")),
+        retries=_count(body.get("retries")),
+        error=" ".join(str(body.get("errorMessage") or "").split())[:240],
+    )
 
 
 def _jobs(rows: list[Row]) -> Iterator[list[Row]]:
@@ -368,29 +396,6 @@ def _failure(row: Mapping[str, str]) -> Outcome:
     code, message, fields = found.groups() if found else ("UNKNOWN_EXCEPTION", text, "")
     named = [name for name in (fields or "").split(",") if name]
     return row_outcome(400, [{"statusCode": code, "message": message, "fields": named}])
-
-
-def _read_csv(response: requests.Response) -> tuple[Any, bool]:
-    if response.status_code < 300:
-        is_csv = response.headers.get("Content-Type", "").startswith("text/csv")
-        return response.content.decode("utf-8", "replace"), is_csv
-    return parsed(response)
-
-
-def _is_job(body: object) -> None:
-    if not isinstance(body, dict) or not is_id(str(body.get("id"))) or not isinstance(body.get("state"), str):
-        raise unreadable(route="bulk", is_write=True)
-
-
-def _job(body: Mapping[str, Any]) -> Job:
-    return Job(
-        job_id=to_18(body["id"]),
-        state=body["state"],
-        processed=_count(body.get("numberRecordsProcessed")),
-        failed=_count(body.get("numberRecordsFailed")),
-        retries=_count(body.get("retries")),
-        error=" ".join(str(body.get("errorMessage") or "").split())[:240],
-    )
 
 
 def _count(value: object) -> int:

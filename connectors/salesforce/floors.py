@@ -13,6 +13,8 @@ CONDITIONAL_ROWS = 25  # subrequests in one composite call
 COLLECTION_ROWS = 200  # rows in one sObject collection
 BATCH_ROWS = 5 * COLLECTION_ROWS  # five collections fit one composite call
 BULK_FROM_ROWS = 5000  # from here on a Bulk job takes no more calls than packed collections; below, it is slower
+EXTRACT_ROWS = 50_000  # records in one page of a Bulk query's result
+EXTRACT_FROM_ROWS = 8000  # above, a Bulk query with the query that counted takes fewer calls than pages do
 TEAM_ROWS = 200  # owner changes in one SOAP call
 TEAM_IDS = 400  # account ids in one team query; keeps the address below 16 KB
 
@@ -20,6 +22,11 @@ TEAM_IDS = 400  # account ids in one team query; keeps the address below 16 KB
 def pull_floor(counts: Iterable[int], page: int = PAGE_ROWS) -> int:
     """Give the calls for pulling objects of these row counts; an empty object still costs its one query."""
     return sum(max(1, _calls(count, page)) for count in counts)
+
+
+def extract_floor(rows: int, *, polls: int = 1) -> int:
+    """Give the calls for pulling so many rows by a Bulk query: create, polls, and pages of 50,000."""
+    return 1 + polls + max(1, _calls(rows, EXTRACT_ROWS))
 
 
 def push_floor(*, conditional: int = 0, batch: int = 0, team_checks: int = 0, verify: bool = True) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from connectors.errors import Fatal, Retriable
 from connectors.protocol import NativeField, Org, Page, Privilege
-from connectors.salesforce import soql
-from connectors.salesforce.floors import PAGE_ROWS
+from connectors.salesforce import extracts, soql
+from connectors.salesforce.bulk import Job, Polling
+from connectors.salesforce.floors import EXTRACT_FROM_ROWS, PAGE_ROWS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.privileges import excess_privileges
 from connectors.salesforce.responses import SYSTEM, unreadable
@@ -25,10 +26,15 @@ _QUERY_OPTIONS = {"Sforce-Query-Options": f"batchSize={PAGE_ROWS}"}
 class SalesforceSource:
     """Reads one Salesforce organisation (connectors.protocol.Source). Read-only."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, session: Session, *, extract_from: int | None = EXTRACT_FROM_ROWS, polling: Polling | None = None
+    ) -> None:
+        """Above `extract_from` rows a pull goes by a Bulk query; None = never. `polling` says how to wait for it."""
         self.session = session
         self.meter = session.meter
-        self._described: dict[str, frozenset[str]] = {}  # object -> its field names, where describe was asked
+        self._extract_from = extract_from
+        self._polling = polling or Polling(give_up_s=1800.0)
+        self._described: dict[str, dict[str, str]] = {}  # object -> type by field name, where describe was asked
         self._described_lock = threading.Lock()
 
     def org(self) -> Org:
@@ -57,7 +63,7 @@ class SalesforceSource:
             raise unreadable(route="describe", is_write=False)
         fields = tuple(_native_field(item) for item in body["fields"])
         with self._described_lock:
-            self._described[native_object] = frozenset(item.name for item in fields)
+            self._described[native_object] = {item.name: item.type for item in fields}
         return fields
 
     def pull(self, native_object: str, fields: Sequence[str], *, since: str | None = None) -> Iterator[Page]:
@@ -65,7 +71,8 @@ class SalesforceSource:
 
         Every record has the fields asked for (a path such as LastModifiedBy.Name is one key), Id and the stamp, and
         IsDeleted and MasterRecordId where the object has them. Raises Retriable when the pages do not add up to what
-        the first one announced: a short pull must not look like deletions.
+        the first one announced: a short pull must not look like deletions. A large object that was described before
+        goes by a Bulk query, with the same values; where that fails, page by page.
         """
         known = self._described.get(native_object)
         stamp = stamp_field(native_object, known)
@@ -75,7 +82,11 @@ class SalesforceSource:
         query = soql.select(native_object, names, where=where)
         paths = tuple(name for name in names if "." in name)
         body = self._first_page(query, resource="queryAll", route="query")
-        yield from self._pages(native_object, body, paths)
+        job = self._extract(query, body, names, known)
+        if job is not None:
+            yield from extracts.pages(self.session, job, known or {})
+        else:
+            yield from self._pages(native_object, body, paths)
 
     def excess_privileges(self, pushed: Sequence[str]) -> tuple[Privilege, ...]:
         """Give what the integration user may do beyond reading, and writing these Account fields. Four calls."""
@@ -92,6 +103,16 @@ class SalesforceSource:
         if not isinstance(body, dict) or not isinstance(body.get("latestDateCovered"), str):
             raise unreadable(route="updated", is_write=False)
         return str(body["latestDateCovered"])
+
+    def _extract(
+        self, query: str, body: Mapping[str, Any], names: Sequence[str], known: Mapping[str, str] | None
+    ) -> Job | None:
+        """Give the finished Bulk job for a query whose first page announces many rows; None = page by page."""
+        announced = body.get("totalSize")
+        many = self._extract_from is not None and isinstance(announced, int) and announced > self._extract_from
+        if not many or known is None or body.get("done") or not extracts.can_carry(known, names):
+            return None
+        return extracts.start(self.session, query, self._polling)
 
     def _pages(self, native_object: str, body: dict[str, Any], paths: tuple[str, ...]) -> Iterator[Page]:
         announced = body.get("totalSize")
@@ -128,7 +149,7 @@ class SalesforceSource:
         return page
 
 
-def stamp_field(native_object: str, known: frozenset[str] | None = None) -> str:
+def stamp_field(native_object: str, known: Collection[str] | None = None) -> str:
     """Give the field that moves with every change: the first that a describe showed, else the usual one.
 
     History rows are never changed, only created.
@@ -138,7 +159,7 @@ def stamp_field(native_object: str, known: frozenset[str] | None = None) -> str:
     return "CreatedDate" if native_object.endswith("History") else _STAMPS[0]
 
 
-def _deletion_fields(native_object: str, known: frozenset[str] | None) -> tuple[str, ...]:
+def _deletion_fields(native_object: str, known: Collection[str] | None) -> tuple[str, ...]:
     if known is not None:
         return tuple(name for name in ("IsDeleted", "MasterRecordId") if name in known)
     if native_object in _NEVER_DELETED:
@@ -146,7 +167,7 @@ def _deletion_fields(native_object: str, known: frozenset[str] | None) -> tuple[
     return ("IsDeleted", "MasterRecordId") if native_object in _MERGEABLE else ("IsDeleted",)
 
 
-def _check_described(native_object: str, names: tuple[str, ...], known: frozenset[str] | None) -> None:
+def _check_described(native_object: str, names: tuple[str, ...], known: Collection[str] | None) -> None:
     """Refuse a field that an earlier describe of this object did not show, before it costs a call."""
     shown = {name.lower() for name in known or ()}
     missing = [name for name in names if "." not in name and name.lower() not in shown] if known is not None else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ NULL = "#N/A"
 """The cell that clears a field; an empty cell leaves it alone."""
 
 DELIMITERS = {"COMMA": ",", "BACKQUOTE": "`", "CARET": "^", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
+
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
 
 
@@ -78,6 +81,8 @@ def cell_of(value: Any) -> str:
     """A value as the cell of a query result."""
     if value is None:
         return ""
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        return value.removesuffix("+0000") + "Z"  # Bulk writes instants in another way than queries do
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
