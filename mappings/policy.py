@@ -184,6 +184,22 @@ class GuardPolicy(Strict):
     first_contact: Limit
 
 
+class Trust(Strict):
+    """What a change by one kind of actor leads to, instead of on_drift and on_conflict."""
+
+    actor: str  # human, integration, workflow, import, us; or one of them by id: integration:0055g00000ABCDEAA3
+    verdict: Literal["review", "ours", "theirs"]
+
+
+class ApprovalRule(Strict):
+    """Who has to agree, above a size (PLAN_AND_APPLY 3.5)."""
+
+    of: str = Field(alias="class")  # a field group, * for every group, or guard_override
+    accounts_over: int = Field(default=0, ge=0)  # the rule holds for more accounts than this in one apply
+    approvers: int = Field(default=2, ge=1, le=5)  # verified persons
+    not_author: bool = True  # who made the plan does not count
+
+
 class FieldPolicy(Strict):
     """What may happen to one managed field (PLAN_AND_APPLY 3.4)."""
 
@@ -194,6 +210,7 @@ class FieldPolicy(Strict):
     on_conflict: Literal["review", "ours", "theirs"] = "review"
     on_takeover: Literal["review", "ours", "adopt"] = "review"
     clear: Literal["forbid", "review", "auto"] = "forbid"
+    trust: tuple[Trust, ...] = ()  # the first that fits who made the CRM's value; an unknown actor counts as human
 
 
 class ConflictPolicy(Strict):
@@ -203,6 +220,9 @@ class ConflictPolicy(Strict):
     fields: dict[str, FieldPolicy]
     plan_ttl_hours: int = 24
     block_owner_change_with_team: bool = True
+    require_verified_person: bool = False  # decisions need a personal token and the role
+    requires: tuple[ApprovalRule, ...] = ()
+    propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
 
 
 class AlertPolicy(Strict):

@@ -31,6 +31,7 @@ from mappings.policy import (
     TierPolicy,
 )
 from mappings.routing_checks import check_holds, check_leads, check_roster
+from mappings.shadow import shadowed
 from mappings.structure_checks import check_authority, check_triggers
 
 _US = (
@@ -164,6 +165,9 @@ def check_routing(document: Document, policy: RoutingPolicy) -> Problems:
     yield from _check_repeats(document, ("rules",), tuple(rule.id for rule in policy.rules), "id")
     if not policy.default_queue:
         yield document.problem(("default_queue",), "default_queue is empty; accounts that no rule fits need one")
+    if not any(check(rule.when, facts=vocabulary(ROUTING_FACTS), predicates=frozenset()) for rule in policy.rules):
+        for index, what in shadowed([(rule.id, parse(rule.when)) for rule in policy.rules]):
+            yield document.problem(("rules", index, "when"), what)
 
 
 def check_tier_words(document: Document, policy: RoutingPolicy, tiers: TierPolicy) -> Problems:
@@ -254,6 +258,24 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
     if not 1 <= policy.plan_ttl_hours <= 24 * 31:
         fact = f"plan_ttl_hours is {policy.plan_ttl_hours}; expected 1 to {24 * 31}"
         yield document.problem(("plan_ttl_hours",), fact)
+    yield from _check_trust(document, policy)
+    for place, rule in enumerate(policy.requires):
+        known = {"*", "guard_override", *groups}
+        if rule.of not in known:
+            fact = f"class {rule.of!r} is neither a group nor guard_override"
+            yield document.problem(("requires", place, "class"), fact, near(rule.of, known))
+
+
+ACTOR_KINDS = ("human", "integration", "workflow", "import", "us")
+
+
+def _check_trust(document: Document, policy: ConflictPolicy) -> Problems:
+    for name, field in policy.fields.items():
+        for place, one in enumerate(field.trust):
+            kind = one.actor.partition(":")[0]
+            if kind not in ACTOR_KINDS:
+                fact = f"actor {one.actor!r}: {kind!r} is not a kind of actor; expected {', '.join(ACTOR_KINDS)}"
+                yield document.problem(("fields", name, "trust", place, "actor"), fact, near(kind, ACTOR_KINDS))
 
 
 def check_alerts(document: Document, policy: AlertPolicy) -> Problems:

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import sqlalchemy as sa
 
+from store import audit
 from store.database import Database, StoreError, insert_missing
+from store.decisions import Person
 from store.tables import connection as connections
+
+
+class Mode(StrEnum):
+    """How far Platbook may go on a connection by itself."""
+
+    OBSERVE = "observe"  # plans only, never writes
+    PROPOSE = "propose"  # writes what a person approved, item by item
+    AUTO = "auto"  # also writes what the policy approves by itself
+
+
+UNPINNED = ""
+"""Organisation of a connection that has a mode and was never pulled."""
 
 
 class Connections:
@@ -19,6 +35,8 @@ class Connections:
         row = {"id": connection, "kind": kind, "org_id": org_id, "pinned_at": self._database.now()}
         with self._database.state() as conn:
             insert_missing(conn, connections, [row])
+            unseen = (connections.c.id == connection) & (connections.c.org_id == UNPINNED)
+            conn.execute(sa.update(connections).where(unseen).values(org_id=org_id, pinned_at=row["pinned_at"]))
             known = conn.scalar(sa.select(connections.c.org_id).where(connections.c.id == connection))
         if known != org_id:
             raise StoreError(
@@ -30,4 +48,22 @@ class Connections:
     def org_ids(self) -> dict[str, str]:
         """Pinned organisation by connection."""
         with self._database.read() as conn:
-            return {row.id: row.org_id for row in conn.execute(sa.select(connections.c.id, connections.c.org_id))}
+            query = sa.select(connections.c.id, connections.c.org_id).where(connections.c.org_id != UNPINNED)
+            return {row.id: row.org_id for row in conn.execute(query)}
+
+    def modes(self) -> dict[str, Mode]:
+        """Mode by connection, of those that were ever seen."""
+        with self._database.read() as conn:
+            return {row.id: Mode(row.mode) for row in conn.execute(sa.select(connections.c.id, connections.c.mode))}
+
+    def set_mode(self, connection: str, mode: Mode, *, kind: str, by: Person) -> None:
+        """Change how far Platbook may go on a connection, also before its first contact; audited."""
+        at = self._database.now()
+        with self._database.state() as conn:
+            before = conn.scalar(sa.select(connections.c.mode).where(connections.c.id == connection))
+            if before is None:
+                row = {"id": connection, "kind": kind, "org_id": UNPINNED, "pinned_at": at, "mode": mode}
+                conn.execute(sa.insert(connections).values(**row))
+            conn.execute(sa.update(connections).where(connections.c.id == connection).values(mode=mode))
+            body = {"connection": connection, "from": before or "", "to": mode}
+            audit.append(conn, [audit.Entry(kind="mode_changed", actor=by.label, body=body)], at=at)

@@ -65,6 +65,11 @@ class Database:
         return self._url.get_backend_name() == "sqlite"
 
     @property
+    def file(self) -> str:
+        """Path of the SQLite file; "" on a server."""
+        return (self._url.database or "") if self.is_sqlite else ""
+
+    @property
     def subject(self) -> str:
         """The database as it may be shown: the password is hidden."""
         return f"database {self._url.render_as_string(hide_password=True)}"

@@ -30,6 +30,7 @@ connection = Table(
     Column("kind", String, nullable=False),
     Column("org_id", String, nullable=False),
     Column("pinned_at", String, nullable=False),
+    Column("mode", String, nullable=False, server_default="auto"),  # observe, propose, auto
 )
 
 lease = Table(
@@ -261,6 +262,39 @@ owner_event = Table(
     Column("at", String, nullable=False),
     Column("digest_part", Integer),  # which digest mail of the plan tells it; null until a run is closed
 )
+
+person = Table(
+    "person",
+    metadata,
+    Column("name", String, primary_key=True),  # lower case
+    Column("role", String, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("by", String, nullable=False),
+    Column("at", String, nullable=False),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("person", String, ForeignKey("person.name"), nullable=False, index=True),
+    Column("sha256", String, nullable=False, unique=True),  # of the token; the token itself is nowhere
+    Column("label", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("expires_at", String, nullable=False),
+    Column("revoked_at", String),
+    Column("last_used_at", String),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("generation", String, nullable=False),
+    Column("restored_from", Text, nullable=False),  # "" = never restored, or re-baselined since
+    Column("at", String, nullable=False),
+)
+"""Which life of the state this is: a restore begins another one, which may not write before it was re-baselined."""
 
 audit = Table(
     "audit",
