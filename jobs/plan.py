@@ -12,12 +12,15 @@ from jobs.export import FINDINGS, findings_source
 from jobs.tables import arrow_schema
 from jobs.wiring import Wired
 from jobs.world import Loaded, load_world
+from mappings.versions import versions
 from store.plans import PlanHeader, PlanStatus, StoredPlan
+from store.policy_versions import PolicyVersion
 from sync.engine import Frame
 from sync.problem import Problem
 from sync.reconcile import reconcile
-from sync.world import CHANGES, ITEMS, LINKS, OWNERSHIP_EVENTS, GuardResult, Reconciliation, Schema
+from sync.world import CHANGES, HOLDS, ITEMS, LINKS, OWNERSHIP_EVENTS, GuardResult, Reconciliation, Schema
 
+_PROBLEMS = pa.schema([(name, pa.string()) for name in ("code", "severity", "subject", "fact", "remedy", "refs")])
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -44,6 +47,8 @@ def make_plan(
     wired.crosswalk.save(_table(wired, result.links, LINKS))
     stored = _save(wired, loaded, result, day)
     _keep_findings(wired, result, stored.id)
+    _keep_holds(wired, result)
+    _note_policies(wired)
     progress("save the plan", 3, 3)
     return Planned(stored=stored, guards=result.plan.guards, problems=result.problems, reconciliation=result)
 
@@ -79,6 +84,26 @@ def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
     for name in sorted(set(FINDINGS.values())):
         frame: Frame = getattr(result, name)
         wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(frame))
+    extra = {"latency": result.latency, "recorded": result.structure.recorded if result.structure else None}
+    for name, small in extra.items():
+        if small is not None:
+            wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(small))
+    rows = [{**asdict(one), "severity": one.severity.value, "refs": "\n".join(one.refs)} for one in result.problems]
+    wired.snapshots.save(findings_source(plan_id), "problems", pa.Table.from_pylist(rows, schema=_PROBLEMS))
+
+
+def _note_policies(wired: Wired) -> None:
+    """Remember what every policy said, so that a change without a new version is found."""
+    used = versions(wired.mappings.policies)
+    known = [PolicyVersion(policy=v.policy, version=v.version, digest=v.digest, content=v.content) for v in used]
+    wired.policy_versions.note(known, by=wired.person.name)
+
+
+def _keep_holds(wired: Wired, result: Reconciliation) -> None:
+    """Put the holds that rules made on file: the day they end is counted from the first plan that shows them."""
+    if result.holds is not None:
+        rows = list(wired.engine.rows(result.holds.select(*HOLDS)))
+        wired.decisions.add_holds(rows, person=wired.person)
 
 
 def _table(wired: Wired, frame: Frame, schema: Schema) -> pa.Table:

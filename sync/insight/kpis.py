@@ -134,6 +134,8 @@ def _white_space(book: Counted, engine: Engine) -> Kpi:
             (row["territory"] is None, "no territory"),
             (not row["last_activity"] or row["last_activity"] <= since, f"no activity since {since}"),
         )
+        tenths = row.pop("score_tenths")
+        row["score"] = None if tenths is None else tenths / 10
         row["why"] = ", ".join(words for holds, words in why if holds)
     line = f"{len(rows):,} good accounts that nobody works"
     note = f"good: tier {' or '.join(tiers)}, or a score in the upper {100 - policy.white_space_percentile} %"

@@ -24,6 +24,7 @@ def win_rate_kpi(book: Counted) -> Kpi:
                          "against_it": compared, "class": name or NO_BENCHMARK})  # fmt: skip
     total = wilson(*won_of(book.closed))
     line = f"{percent(total.rate)} of {total.n:,} closed deals won ({percent(total.low)} to {percent(total.high)})"
+    line = line if total.n else f"no deal was closed in the last {book.policy.window_days:,} days"
     note = "open deals are left out; fewer than " + str(book.policy.min_n) + " closed deals are indicative"
     return Kpi(id="R48", name="Win rate by organisation type", line=line, rows=tuple(rows), chart="win_rate_pct",
                by="org_type", notes=(note,))  # fmt: skip
@@ -52,7 +53,8 @@ def cycle_kpi(book: Counted) -> Kpi:
                      "median_of_won_only": median(won),
                      "reading": "not reached" if days is None else ""})  # fmt: skip
     known = [f"{r['segment']} {r['median_days']} d" for r in rows if r["median_days"] is not None]
-    line = "; ".join(known) or "no segment reaches its median: over half of its deals are still open or were lost"
+    none = "no segment reaches its median: over half of its deals are still open or were lost"
+    line = "; ".join(known) or (none if rows else "no deal is known")
     note = "Kaplan-Meier median, open and lost deals censored; the median of won deals only is shown beside it"
     return Kpi(id="R49", name="Cycle length by segment", line=line, rows=tuple(rows), chart="median_days", by="segment",
                notes=(note,))  # fmt: skip

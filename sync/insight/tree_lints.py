@@ -66,7 +66,8 @@ def stale(looked: Looked, engine: Engine) -> Lint:
 
 def sla(looked: Looked, engine: Engine) -> Lint:
     """Ownership changes that took longer than the deadline to reach the CRM."""
-    rows = tuple({"subject": row["record_id"], **row} for row in looked.late)
+    names = ("connection", "account_id", "effective_from", "first_seen", "applied_on", "latency_days", "note")
+    rows = tuple({"subject": row["record_id"], **{name: row[name] for name in names}} for row in looked.late)
     return Lint(
         id="FM3-SLA",
         level=Level.ERROR,
