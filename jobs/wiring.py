@@ -34,10 +34,12 @@ from store.files import ParquetFiles
 from store.leases import Leases
 from store.outbox import Outbox
 from store.plans import Plans
+from store.policy_versions import PolicyVersions
 from store.routed import Routings
 from store.runs import Runs
 from store.slots import Slots
 from store.snapshots import Snapshots
+from store.suppressions import Suppressions
 from sync.engine import Engine
 
 SALESFORCE = "salesforce"
@@ -99,6 +101,14 @@ class Wired:
     @cached_property
     def agreed(self) -> Agreed:
         return Agreed(self.database, self.files)
+
+    @cached_property
+    def suppressions(self) -> Suppressions:
+        return Suppressions(self.database)
+
+    @cached_property
+    def policy_versions(self) -> PolicyVersions:
+        return PolicyVersions(self.database)
 
     @cached_property
     def crosswalk(self) -> Crosswalk:
