@@ -13,6 +13,7 @@ from jobs.wiring import Wired
 from mappings.canonical import MANAGED
 from mappings.schema import CrmMap
 from store.snapshots import Snapshot
+from sync.territory.holds import BY_RULE, months_before
 from sync.world import (
     AGREED,
     AUTHORITY_FACTS,
@@ -73,6 +74,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
         agreed=frame(_shaped(agreed, AGREED)),
         overrides=frame(_shaped(wired.decisions.overrides(), OVERRIDES)),
         holds=frame(_shaped(wired.decisions.holds(as_of), HOLDS)),
+        past_holds=frame(_shaped(_past_holds(wired, as_of), HOLDS)),
         edge_facts=frame(_read(wired, feeds["edge"], EDGE_FACTS)) if feeds["edge"] else None,
         authority_facts=frame(_read(wired, feeds["authority"], AUTHORITY_FACTS)) if feeds["authority"] else None,
         signals=frame(_read(wired, feeds["signal"], SIGNALS)) if feeds["signal"] else None,
@@ -86,6 +88,11 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     )
     snapshots = tuple(one for found in by_object.values() for one in found)
     return Loaded(world=world, snapshots=snapshots, feeds=tuple(one for found in feeds.values() for one in found))
+
+
+def _past_holds(wired: Wired, as_of: str) -> pa.Table:
+    """Holds that rules made and that ended within the last year: their accounts are not held again."""
+    return wired.decisions.past_holds(as_of, since=months_before(as_of, 12), by=BY_RULE)
 
 
 def _current(wired: Wired, sources: Sequence[str], name: str) -> tuple[Snapshot, ...]:

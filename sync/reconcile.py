@@ -6,7 +6,7 @@
 4. segmentation  facts with bounds, predicates true / false / unknown, tiers      -> tiers
 5. triggers      what happened, whom it touches, what is to be scored again
 6. territory     one coverage unit, one owner; territory and queue                -> ownership
-7. proposals     what every CRM record should say, with rule and facts
+7. proposals     what every CRM record should say, with rule and facts; what stays with its owner for a while
 8. planning      agreed, CRM and desired values compared, grouped, guarded        -> plan
 
 Read-only and pure: the same world, mappings and date give the same result byte for byte, in any order of rows.
@@ -31,6 +31,7 @@ from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import profiles
 from sync.segmentation.tiers import assign_tiers
 from sync.structure import lags, structure
+from sync.territory.holds import Sides, stand, with_holds_of
 from sync.territory.ownership import Book, assign_owners
 from sync.triggers.find import find_events
 from sync.world import Reconciliation, World
@@ -40,7 +41,9 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
     """Everything one run decides on an ISO date. Read-only."""
     found, forest = find_out(world, mappings, as_of, engine)
     desired = propose(world, found, mappings.policies, engine)
-    plan = build_plan(desired, world, mappings.policies, as_of, engine)
+    sides = Sides(desired=desired, ownership=found.ownership, tiers=found.tiers)
+    standing = stand(world, sides, mappings.policies, as_of, engine)
+    plan = build_plan(desired, with_holds_of(world, standing), mappings.policies, as_of, engine)
     return Reconciliation(
         links=found.links,
         accounts=found.accounts,
@@ -49,6 +52,7 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
         ownership=found.ownership,
         profiles=found.profiles,
         plan=plan,
+        holds=standing.proposed,
         structure=found.structure,
         latency=lags(forest, desired, world, mappings.policies.hierarchy, as_of, engine),
         problems=doubts(forest, engine),

@@ -224,6 +224,7 @@ class World:
     our_users: Mapping[str, str] = field(default_factory=dict)  # connection -> user id Platbook writes as
     signals: Frame | None = None  # SIGNALS; None = no such feed
     contacts: Frame | None = None  # CONTACTS; None = no such feed
+    past_holds: Frame | None = None  # HOLDS that a rule made and that ended not long ago; None = none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,5 +264,6 @@ class Reconciliation:
     plan: Plan
     problems: tuple[Problem, ...]  # sorted by (code, subject)
     profiles: Frame | None = None  # sync/segmentation/profiles.py PROFILES
+    holds: Frame | None = None  # sync/territory/holds.py PROPOSED: holds that this run makes
     latency: Frame | None = None  # sync/hierarchy/latency.py LATENCY
     structure: Any = None  # sync/structure.py Structure; that module reads this one
