@@ -130,6 +130,18 @@ def of_plan(conn: sa.Connection, plan_id: str) -> tuple[JournalRow, ...]:
     return tuple(_journal_row(row) for row in conn.execute(query).mappings())
 
 
+def of_run(conn: sa.Connection, run_id: str) -> tuple[JournalRow, ...]:
+    """All rows that a run had the last word on."""
+    query = sa.select(journal).where(journal.c.run_id == run_id).order_by(journal.c.created_at, journal.c.id)
+    return tuple(_journal_row(row) for row in conn.execute(query).mappings())
+
+
+def of_item(conn: sa.Connection, item_id: str) -> tuple[JournalRow, ...]:
+    """All rows of an item, oldest first: one per plan that sent it."""
+    query = sa.select(journal).where(journal.c.item_id == item_id).order_by(journal.c.created_at, journal.c.id)
+    return tuple(_journal_row(row) for row in conn.execute(query).mappings())
+
+
 def _by_id(conn: sa.Connection, ids: Sequence[str]) -> dict[str, JournalRow]:
     found: dict[str, JournalRow] = {}
     for start in range(0, len(ids), 500):

@@ -11,6 +11,8 @@ from jobs.applying.model import CLOSED, DONE, Work
 from store.decisions import Decision
 from store.plans import Outcome, StoredPlan
 from sync.planning.decisions import AgreedMove, Answer, Refusal, Writing, moves_without_write, resolve
+from sync.planning.threeway import Action
+from sync.planning.undo import UNDO_RULE
 
 Row = Mapping[str, Any]
 
@@ -38,8 +40,9 @@ def select(
     todo = [item for item in left if item["item_id"] not in ids]
     resolution = resolve(todo, changes, {key: _answer(one) for key, one in decisions.items()}, now=now)
     rules = rules_by_item(changes)
+    undoing = _refused_by_undo(changes, plan.header.author)
     return Selection(
-        work=tuple(_work(one, rules, decisions) for one in resolution.writings),
+        work=tuple(_work(one, rules, decisions, undoing) for one in resolution.writings),
         kept=tuple(item["item_id"] for item in resolution.kept),
         moves=resolution.moves,
         refusals=resolution.refusals,
@@ -59,8 +62,10 @@ def rules_by_item(changes: Iterable[Row]) -> Mapping[str, Mapping[str, str]]:
 
 def agreements(plan: StoredPlan) -> tuple[list[AgreedMove], list[Refusal]]:
     """Moves of the plan's rows without a write, with the proposals that a policy refuses."""
-    pairs = list(moves_without_write(plan.changes.to_pylist()))
-    return [move for move, _ in pairs], [refusal for _, refusal in pairs if refusal is not None]
+    changes = plan.changes.to_pylist()
+    pairs = list(moves_without_write(changes))
+    settled = [_refusal(row, plan.header.author) for row in changes if row["action"] == Action.AGREE and _undoes(row)]
+    return [move for move, _ in pairs], [refusal for _, refusal in pairs if refusal is not None] + settled
 
 
 def moves_of_converged(work: Work) -> list[AgreedMove]:
@@ -77,6 +82,31 @@ def moves_of_converged(work: Work) -> list[AgreedMove]:
     ]
 
 
+def _refused_by_undo(changes: Iterable[Row], author: str) -> Mapping[str, tuple[Refusal, ...]]:
+    """By item id, the values that an undo takes back: they are not proposed again until the proposal changes."""
+    found: dict[str, list[Refusal]] = {}
+    for row in changes:
+        if row["item_id"] and _undoes(row):
+            found.setdefault(row["item_id"], []).append(_refusal(row, author))
+    return {item_id: tuple(refusals) for item_id, refusals in found.items()}
+
+
+def _undoes(row: Row) -> bool:
+    return (row["rule_id"] or "").startswith(UNDO_RULE) and row["desired_kind"] != "abstain"
+
+
+def _refusal(row: Row, author: str) -> Refusal:
+    return Refusal(
+        connection=row["connection"],
+        record_id=row["record_id"],
+        field=row["field"],
+        kept=row["desired"],
+        refused=row["base"],
+        reason=f"undone: {row['rule_id'].removeprefix(UNDO_RULE)}",
+        by=author,
+    )
+
+
 def _has_state(outcome: Outcome | None, states: frozenset[Any]) -> bool:
     return outcome is not None and outcome.state in states
 
@@ -85,7 +115,12 @@ def _answer(one: Decision) -> Answer:
     return Answer(verdict=one.verdict, by=one.by, reason=one.reason, edited=one.edited, expires_at=one.expires_at)
 
 
-def _work(one: Writing, rules: Mapping[str, Mapping[str, str]], decisions: Mapping[str, Decision]) -> Work:
+def _work(
+    one: Writing,
+    rules: Mapping[str, Mapping[str, str]],
+    decisions: Mapping[str, Decision],
+    undoing: Mapping[str, tuple[Refusal, ...]],
+) -> Work:
     item = one.item
     return Work(
         **{name: item[name] for name in ("item_id", "fingerprint", "connection", "record_id", "group")},
@@ -97,6 +132,6 @@ def _work(one: Writing, rules: Mapping[str, Mapping[str, str]], decisions: Mappi
         before=one.before,
         want=one.want,
         rules=rules.get(item["item_id"], {}),
-        refusals=one.refusals,
+        refusals=one.refusals or undoing.get(item["item_id"], ()),
         decision=decisions.get(item["fingerprint"]),
     )

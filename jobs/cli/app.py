@@ -15,7 +15,7 @@ from typer.exceptions import Abort, TyperException
 
 from connectors.errors import ConnectorError, Fatal, Rejected
 from jobs.applying.model import GuardStopped, PlanRefused
-from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, route, runs
+from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, route, runs, undo
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import stopped
 from jobs.cli.output import err
@@ -52,6 +52,8 @@ VERBS: tuple[Callable[..., None], ...] = (
     decide.keep,
     apply.apply,
     apply.sync,
+    undo.undo,
+    undo.restore,
     route.route,
     runs.runs,
     runs.export,
