@@ -174,7 +174,7 @@ class Decisions:
                 audit.append(conn, [audit.Entry(kind="held_by_rule", actor=person.label, body={"holds": made})], at=at)
         return len(new)
 
-    def release(self, records: Sequence[tuple[str, str]], *, group: str, person: Person) -> int:
+    def release(self, records: Sequence[tuple[str, str]], *, group: str, person: Person, reason: str = "") -> int:
         """End the holds on a field group of records; how many were active. Audited."""
         at, released = self._database.now(), 0
         with self._database.state() as conn:
@@ -184,7 +184,7 @@ class Decisions:
                 released += conn.execute(
                     sa.update(hold).where(active).values(released_at=at, released_by=person.name)
                 ).rowcount
-            body = {"group": group, "records": [list(record) for record in records]}
+            body = {"group": group, "records": [list(record) for record in records], "reason": reason}
             audit.append(conn, [audit.Entry(kind="hold_released", actor=person.label, body=body)], at=at)
         return released
 
