@@ -15,12 +15,13 @@ from typer.exceptions import Abort, TyperException
 
 from connectors.errors import ConnectorError, Fatal, Rejected
 from jobs.applying.model import GuardStopped, PlanRefused
-from jobs.cli import apply, daemon, decide, demo, doctor, feeds, plan, pull, route, runs, undo
+from jobs.cli import apply, daemon, decide, demo, doctor, feeds, holds, plan, pull, route, runs, undo
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import stopped
 from jobs.cli.output import err
 from jobs.explain import UnknownAccount
 from jobs.feeds import FeedError
+from jobs.holds import HoldError
 from jobs.route import LeadError
 from jobs.schedule import ScheduleError
 from jobs.wiring import SettingsError
@@ -63,6 +64,7 @@ VERBS: tuple[Callable[..., None], ...] = (
 for _verb in VERBS:
     app.command(_verb.__name__)(_verb)
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(holds.app, name="holds")
 
 CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (LeaseHeld, Exit.LEASE_HELD),
@@ -77,6 +79,7 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (SelectorError, Exit.USAGE),
     (FeedError, Exit.USAGE),
     (LeadError, Exit.USAGE),
+    (HoldError, Exit.USAGE),
     (UnknownAccount, Exit.ERROR),
     (ConnectorError, Exit.ERROR),
     (StoreError, Exit.ERROR),
