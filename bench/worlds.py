@@ -57,7 +57,7 @@ def tables(accounts: int, *, seed: int = 7) -> dict[str, pl.DataFrame]:
         "holds": HOLDS,
         "previous_firms": FIRMS,
     }
-    none = {name: _conform(pl.DataFrame(), schema).clear() for name, schema in empty.items()}
+    none = {name: conformed(pl.DataFrame(), schema).clear() for name, schema in empty.items()}
     return {"firms": firms, "records": records, "users": _users(), **none}
 
 
@@ -71,11 +71,11 @@ def settled(before: dict[str, pl.DataFrame], mappings: Mappings, engine: Engine)
         pl.when(pl.col(name).is_null()).then(pl.lit("empty")).otherwise(pl.lit("value")).alias(f"{name}__kind")
         for name in MANAGED
     ]
-    agreed = _conform(values.with_columns(kinds), AGREED)
+    agreed = conformed(values.with_columns(kinds), AGREED)
     moved = _moved(before["firms"])
     return {
         **before,
-        "records": _conform(records, RECORDS),
+        "records": conformed(records, RECORDS),
         "agreed": agreed,
         "previous_firms": before["firms"],
         "firms": moved,
@@ -115,7 +115,7 @@ def _firms(accounts: int, random: np.random.Generator) -> pl.DataFrame:
     zips = np.char.zfill((10000 + number % 80000).astype(str), 5)
     medicare, medicaid = random.integers(2000, 5000, accounts), random.integers(500, 3000, accounts)
     text = number.astype(str)
-    return _conform(
+    return conformed(
         pl.DataFrame(
             {
                 "feed": np.full(accounts, "definitive"),
@@ -179,7 +179,7 @@ def _records(firms: pl.DataFrame, random: np.random.Generator) -> pl.DataFrame:
         record_id=pl.col("record_id").str.replace("S", "9"),
         owner=pl.lit("H") + pl.col("owner"),
     )
-    return _conform(pl.concat([base, tenth]), RECORDS)
+    return conformed(pl.concat([base, tenth]), RECORDS)
 
 
 def _moved(firms: pl.DataFrame) -> pl.DataFrame:
@@ -203,10 +203,10 @@ def _users() -> pl.DataFrame:
         for c, p in (("salesforce", "U"), ("hubspot", "HU"))
         for i in range(40)
     ]
-    return _conform(pl.DataFrame(rows), USERS)
+    return conformed(pl.DataFrame(rows), USERS)
 
 
-def _conform(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
+def conformed(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     present = set(frame.columns)
     return frame.select(
         (pl.col(name) if name in present else pl.lit(None)).cast(_DTYPES[type(dtype).__name__]).alias(name)

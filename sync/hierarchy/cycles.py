@@ -17,23 +17,31 @@ class Cycle:
 
 
 def find_cycles(edges: Iterable[Mapping[str, Any]], source_priority: Sequence[str]) -> tuple[Cycle, ...]:
-    """Every component of more than one account, sorted by members.
+    """Every component of more than one account, and those that are left inside it without its weakest edge; sorted.
 
     Edges have `edge_id`, `child`, `parent`, `confidence_bp`, `source`, `first_seen`, `effective_from`. The weakest has
     the lowest confidence, then the least trusted source, then was seen last, then has the greatest id.
     """
     rows = sorted(edges, key=lambda edge: str(edge["edge_id"]))
+    cycles: list[Cycle] = []
+    waiting = [rows]
+    while waiting:
+        inside_of = waiting.pop()
+        for members in components(_graph(inside_of)):
+            inside = [edge for edge in inside_of if edge["child"] in members and edge["parent"] in members]
+            weakest = max(inside, key=lambda edge: _weakness(edge, source_priority))
+            ids = tuple(str(edge["edge_id"]) for edge in inside)
+            cycles.append(Cycle(members=tuple(sorted(members)), edge_ids=ids, dropped=str(weakest["edge_id"])))
+            waiting.append([edge for edge in inside if edge is not weakest])
+    return tuple(sorted(cycles, key=lambda cycle: (cycle.members, cycle.dropped)))
+
+
+def _graph(edges: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     graph: dict[str, list[str]] = {}
-    for edge in rows:
+    for edge in edges:
         graph.setdefault(edge["child"], []).append(edge["parent"])
         graph.setdefault(edge["parent"], [])
-    cycles = []
-    for members in components(graph):
-        inside = [edge for edge in rows if edge["child"] in members and edge["parent"] in members]
-        weakest = max(inside, key=lambda edge: _weakness(edge, source_priority))
-        ids = tuple(str(edge["edge_id"]) for edge in inside)
-        cycles.append(Cycle(members=tuple(sorted(members)), edge_ids=ids, dropped=str(weakest["edge_id"])))
-    return tuple(sorted(cycles, key=lambda cycle: cycle.members))
+    return graph
 
 
 def components(graph: Mapping[str, Sequence[str]]) -> list[frozenset[str]]:

@@ -69,7 +69,7 @@ def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, eng
     members = {member for cycle in cycles for member in cycle.members}
     named = engine.materialize(_named(flat, nodes, members))
     _check_closure(named, engine)
-    ordered = tuple(sorted(cycles, key=lambda cycle: cycle.members))
+    ordered = tuple(sorted(cycles, key=lambda cycle: (cycle.members, cycle.dropped)))
     return Tree(hierarchy=named, cycles=ordered, candidates=candidates)
 
 
