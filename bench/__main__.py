@@ -110,9 +110,9 @@ def _measure(folder: Path, mappings: Mappings) -> None:
 
 
 def _print_stages(measured: Measured) -> None:
-    print(f"{'stage':<14}{'seconds':>9}{'peak MiB':>10}")
-    for stage, (seconds, peak) in measured.stages.items():
-        print(f"{stage:<14}{seconds:>9.2f}{peak:>10,.0f}")
+    print(f"{'stage':<14}{'seconds':>9}{'processor':>11}{'peak MiB':>10}")
+    for stage, (seconds, processor, peak) in measured.stages.items():
+        print(f"{stage:<14}{seconds:>9.2f}{processor:>11.2f}{peak:>10,.0f}")
 
 
 def _check(expected: pl.DataFrame, found: pl.DataFrame, peer: str) -> None:

@@ -1,4 +1,4 @@
-"""Wall time and peak memory of the core, whole and by stage."""
+"""Wall time, processor time and peak memory of the core, whole and by stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import psutil
@@ -17,30 +17,15 @@ from sync import reconcile as core
 from sync.engine import Engine
 from sync.world import Reconciliation, World
 
-STAGES: tuple[tuple[str, str], ...] = (
-    ("link", "identity"),
-    ("enrich", "enrichment"),
-    ("grow", "hierarchy"),
-    ("confirmed_facts", "segmentation"),
-    ("who_decides", "authority"),
-    ("holders", "segmentation"),
-    ("classify", "segmentation"),
-    ("assign_tiers", "segmentation"),
-    ("find_events", "triggers"),
-    ("assign_owners", "territory"),
-    ("propose", "proposals"),
-    ("build_plan", "planning"),
-)
-"""Functions that `sync/reconcile.py` calls, and the stage each belongs to."""
-
 
 @dataclass(slots=True)
 class Measured:
-    """One run: seconds and the highest resident memory in MiB, whole and by stage."""
+    """One run: seconds on the wall, seconds of all processors, and the highest resident memory in MiB."""
 
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     peak_mib: float = 0.0
-    stages: dict[str, tuple[float, float]] = field(default_factory=dict)  # stage -> seconds, peak MiB
+    stages: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # stage -> seconds, cpu, peak MiB
 
 
 class Peak:
@@ -70,9 +55,9 @@ def measure(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tup
     """One whole reconciliation."""
     measured = Measured()
     with Peak() as peak, _timed(core, measured, peak):
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         made = core.reconcile(world, mappings, as_of, engine)
-        measured.seconds = time.perf_counter() - started
+        measured.seconds, measured.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     measured.peak_mib = peak.highest
     return measured, made
 
@@ -80,9 +65,9 @@ def measure(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tup
 @contextmanager
 def _timed(module: ModuleType, measured: Measured, peak: Peak) -> Iterator[None]:
     """Stages timed where the core calls them. Lazy work is counted where it is computed."""
-    originals = {name: getattr(module, name) for name, _ in STAGES}
-    for name, stage in STAGES:
-        setattr(module, name, _wrap(originals[name], stage, measured, peak))
+    originals = {name: value for name, value in vars(module).items() if _is_stage(value, module)}
+    for name, function in originals.items():
+        setattr(module, name, _wrap(function, function.__module__.split(".")[1], measured, peak))
     try:
         yield
     finally:
@@ -90,13 +75,22 @@ def _timed(module: ModuleType, measured: Measured, peak: Peak) -> Iterator[None]
             setattr(module, name, function)
 
 
+def _is_stage(value: object, module: ModuleType) -> bool:
+    """Functions that `sync/reconcile.py` imports from the rooms of the core; the room is the stage."""
+    return isinstance(value, FunctionType) and value.__module__ != module.__name__
+
+
 def _wrap(function: Callable[..., Any], stage: str, measured: Measured, peak: Peak) -> Callable[..., Any]:
     def timed(*args: Any, **kwargs: Any) -> Any:
         peak.window = 0.0
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         result = function(*args, **kwargs)
-        seconds, highest = measured.stages.get(stage, (0.0, 0.0))
-        measured.stages[stage] = (seconds + time.perf_counter() - started, max(highest, peak.window))
+        seconds, processor, highest = measured.stages.get(stage, (0.0, 0.0, 0.0))
+        measured.stages[stage] = (
+            seconds + time.perf_counter() - wall,
+            processor + time.process_time() - cpu,
+            max(highest, peak.window),
+        )
         return result
 
     return timed

@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from sync.engine import Engine, Frame
 
 BATCH_ROWS = 65_536
+PART_ROWS = 400_000
+"""Records that are compared at once: what bounds the memory of a plan, while few parts mean few repeated joins."""
 
 _POLARS: dict[type[nw.dtypes.DType], Any] = {
     nw.String: pl.String,
@@ -92,6 +94,25 @@ class PolarsEngine:
     def count(self, frame: Frame) -> int:
         """Number of rows."""
         return int(frame.select(nw.len()).collect("polars").item())
+
+    def numbered(self, frame: Frame, name: str) -> Frame:
+        """The same rows, computed once, each with its position."""
+        collected: pl.DataFrame = frame.collect("polars").to_native()
+        return nw.from_native(collected.with_row_index(name).cast({name: pl.Int64}).lazy())
+
+    def parts(self, frame: Frame) -> Iterator[Frame]:
+        """The rows in slices; each is computed when it is used."""
+        rows, native = self.count(frame), frame.to_native()
+        for start in range(0, max(rows, 1), PART_ROWS):
+            yield frame if rows <= PART_ROWS else nw.from_native(native.slice(start, PART_ROWS))
+
+    def in_order(self, frame: Frame, order_by: Sequence[str], function: BatchFunction) -> Iterator[pa.RecordBatch]:
+        """Sorts positions only: a sorted copy of a large table would need its memory again."""
+        collected: pl.DataFrame = frame.collect("polars").to_native()
+        positions = collected.select(pl.arg_sort_by(list(order_by))).to_series()
+        for piece in positions.to_frame("at").iter_slices(BATCH_ROWS):
+            for batch in collected[piece["at"]].to_arrow().combine_chunks().to_batches():
+                yield function(batch)
 
     def map_batches(self, frame: Frame, function: BatchFunction, schema: pa.Schema) -> Frame:
         """Apply a pure, module-level function to batches of rows of any size."""
@@ -169,6 +190,21 @@ class SparkEngine:
     def count(self, frame: Frame) -> int:
         """Number of rows."""
         return int(frame.to_native().count())
+
+    def numbered(self, frame: Frame, name: str) -> Frame:
+        """The same rows, computed once, each with a number; the cut keeps a second look from numbering them anew."""
+        from pyspark.sql import functions
+
+        return self.materialize(self._lazy(frame.to_native().withColumn(name, functions.monotonically_increasing_id())))
+
+    def parts(self, frame: Frame) -> Iterator[Frame]:
+        """All rows at once: Spark has its own partitions."""
+        yield frame
+
+    def in_order(self, frame: Frame, order_by: Sequence[str], function: BatchFunction) -> Iterator[pa.RecordBatch]:
+        """The sorted rows by way of a Parquet file, whose parts are named in their order."""
+        for batch in self.to_arrow(frame.sort(*order_by)).to_batches(max_chunksize=BATCH_ROWS):
+            yield function(batch)
 
     def map_batches(self, frame: Frame, function: BatchFunction, schema: pa.Schema) -> Frame:
         """Apply a pure, module-level function to batches of rows of any size."""

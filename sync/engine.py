@@ -47,6 +47,23 @@ class Engine(Protocol):
         """Number of rows."""
         ...
 
+    def numbered(self, frame: Frame, name: str) -> Frame:
+        """The same rows, computed once, with a whole number each that no other row has: to join by, never to sort by.
+
+        Which row gets which number differs by engine.
+        """
+        ...
+
+    def parts(self, frame: Frame) -> Iterator[Frame]:
+        """The rows in parts that are small enough to work on one after the other, in no order; at least one part."""
+        ...
+
+    def in_order(
+        self, frame: Frame, order_by: Sequence[str], function: Callable[[pa.RecordBatch], pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """What a pure, module-level function makes of batches of the rows in an order, which must be total."""
+        ...
+
     def map_batches(
         self, frame: Frame, function: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema
     ) -> Frame:

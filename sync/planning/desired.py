@@ -1,7 +1,8 @@
 """The differences: desired values against what was agreed and what the CRM says, field by field.
 
 A million accounts hardly ever differ. So the wide table is first thinned to the records in which any field is not
-settled, on the three values alone; holds, overrides, validity and reasons join only what is left.
+settled, on the three values alone; holds, overrides, validity and reasons join only what is left. On first contact they
+all differ: so the records are gone through in parts, and only what is found of a part stays in memory.
 """
 
 from __future__ import annotations
@@ -76,16 +77,27 @@ class Compared:
 def compare(desired: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Compared:
     """Every difference that needs a write, a decision, a word, or a move of the agreed value."""
     wanted = conform(desired, DESIRED)
-    sides = _side_by_side(wanted, world)
-    open_rows = engine.materialize(_thinned(sides, world))
-    detailed = engine.materialize(_with_details(open_rows, wanted, world))
-    rows = engine.materialize(_long(detailed, world))
-    decided = engine.materialize(_decided(rows, world, policy, as_of, engine))
+    everyone = [*engine.parts(wanted), engine.materialize(_orphaned(wanted, world))]
+    found = [_differences(part, world, policy, as_of, engine) for part in everyone]
     return Compared(
-        differences=engine.materialize(conform(with_actors(decided, world), DIFFERENCES)),
+        differences=engine.materialize(stack(found)),
         records=_record_counts(wanted, engine),
         fields=len(MANAGED),
     )
+
+
+def _orphaned(wanted: Frame, world: World) -> Frame:
+    """DESIRED of agreed records that we have no opinion about any more: all of it abstains."""
+    keys = world.agreed.select(*_KEY).join(wanted.select(*_KEY), on=list(_KEY), how="anti")
+    return conform(keys, DESIRED)
+
+
+def _differences(wanted: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
+    open_rows = engine.materialize(_thinned(_side_by_side(wanted, world), world))
+    detailed = engine.materialize(_with_details(open_rows, wanted, world))
+    rows = engine.materialize(_long(detailed, world))
+    decided = engine.materialize(_decided(rows, world, policy, as_of, engine))
+    return engine.materialize(conform(with_actors(decided, world), DIFFERENCES))
 
 
 def _record_counts(wanted: Frame, engine: Engine) -> dict[str, int]:
@@ -97,7 +109,7 @@ def _record_counts(wanted: Frame, engine: Engine) -> dict[str, int]:
 
 
 def _side_by_side(wanted: Frame, world: World) -> Frame:
-    """Keys and, per field, the desired, agreed and CRM value. Agreed records we have no opinion about are kept."""
+    """Keys and, per field, the desired, agreed and CRM value."""
     ours = wanted.select(
         *_KEY, *[c for name in MANAGED for c in (nw.col(name).alias(f"{name}__desired"), nw.col(f"{name}__kind"))]
     )
@@ -106,9 +118,7 @@ def _side_by_side(wanted: Frame, world: World) -> Frame:
     seen = world.records.select(
         *_KEY, "is_deleted", "merged_into", *[nw.col(name).alias(f"{name}__crm") for name in MANAGED]
     ).with_columns(_seen=nw.lit(True))
-    orphaned = agreed.select(*_KEY).join(ours.select(*_KEY), on=list(_KEY), how="anti")
-    everyone = nw.concat([ours, orphaned], how="diagonal")
-    joined = everyone.join(agreed, on=list(_KEY), how="left").join(seen, on=list(_KEY), how="left")
+    joined = ours.join(agreed, on=list(_KEY), how="left").join(seen, on=list(_KEY), how="left")
     gone = ~certain(nw.col("_seen")) | certain(nw.col("is_deleted")) | ~nw.col("merged_into").is_null()
     return joined.with_columns(gone=gone).drop("_seen", "is_deleted")
 

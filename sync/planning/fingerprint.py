@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import narwhals as nw
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sync.engine import Engine, Frame
 from sync.frames import Expr, length_prefixed
@@ -54,14 +55,50 @@ def sha256_text(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def digest_of(parts: Iterable[str]) -> str:
-    """sha256 over the parts in order, each length-prefixed so that no two sequences share a digest."""
+def digest_of(parts: Iterable[str | pa.Array]) -> str:
+    """sha256 over the parts in order, each length-prefixed so that no two sequences share a digest.
+
+    A part is a text, or an array of texts that bring their prefix along (`prefixed`).
+    """
     total = hashlib.sha256()
     for part in parts:
-        encoded = part.encode()
-        total.update(b"%d:" % len(encoded))
-        total.update(encoded)
+        if isinstance(part, str):
+            encoded = part.encode()
+            total.update(b"%d:" % len(encoded))
+            total.update(encoded)
+        else:
+            total.update(_bytes_of(part))
     return total.hexdigest()
+
+
+def canonical_lines(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Column `line`: the cells of each row as unambiguous text, behind the number of its bytes."""
+    cells = [_cell(column) for column in batch.columns]
+    return pa.RecordBatch.from_arrays([prefixed(_join(cells, ""))], names=["line"])
+
+
+def prefixed(texts: pa.Array) -> pa.Array:
+    """The texts behind the number of their bytes and a colon."""
+    return _join([pc.cast(pc.binary_length(texts), pa.large_string()), texts], ":")
+
+
+def _cell(column: pa.Array) -> pa.Array:
+    """As `length_prefixed` of sync/frames.py, which works on tables: characters, a colon, the text; '~' for null."""
+    texts = pc.cast(column, pa.large_string())
+    return pc.fill_null(_join([pc.cast(pc.utf8_length(texts), pa.large_string()), texts], ":"), "~")
+
+
+def _join(parts: list[pa.Array], separator: str) -> pa.Array:
+    return pc.binary_join_element_wise(*parts, pa.scalar(separator, pa.large_string()))
+
+
+def _bytes_of(texts: pa.Array) -> memoryview | bytes:
+    """The texts one behind the other, without a copy. None of them is null."""
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return b""
+    ends = memoryview(offsets).cast("q")
+    return memoryview(data)[ends[texts.offset] : ends[texts.offset + len(texts)]]
 
 
 def _arrow(dtype: nw.dtypes.DType) -> pa.DataType:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import narwhals as nw
+import pyarrow as pa
 
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
-from sync.frames import Expr, cases, conform, length_prefixed, one_of
+from sync.frames import cases, conform, one_of
 from sync.planning.desired import Compared, compare
-from sync.planning.fingerprint import digest_of
+from sync.planning.fingerprint import canonical_lines, digest_of
 from sync.planning.groups import WRITABLE, group_items, with_item_ids
 from sync.planning.guards import Populations, books_of, evaluate
 from sync.planning.ordering import order_items
@@ -55,19 +56,14 @@ def plan_digest(items: Frame, changes: Frame, engine: Engine) -> str:
     return digest_of(_canonical(items, changes, engine))
 
 
-def _canonical(items: Frame, changes: Frame, engine: Engine) -> Iterator[str]:
+def _canonical(items: Frame, changes: Frame, engine: Engine) -> Iterator[str | pa.Array]:
     for frame, schema, order in (
         (items, ITEMS, ["sequence"]),
         (changes, CHANGES, ["connection", "record_id", "field"]),
     ):
-        lines = frame.sort(*order).select(nw.concat_str([_cell(name) for name in schema]).alias("line"))
         yield ",".join(schema)
-        for row in engine.rows(lines):
-            yield row["line"]
-
-
-def _cell(name: str) -> Expr:
-    return length_prefixed(nw.col(name).cast(nw.String()))
+        for batch in engine.in_order(frame.select(*schema), order, canonical_lines):
+            yield batch.column("line")
 
 
 def _ownership_events(full: Frame, items: Frame) -> Frame:
