@@ -1,35 +1,34 @@
 """Comparable forms of names, streets and cities, made column by column in Arrow.
 
-Unicode work is not in narwhals, so it runs here on batches; each distinct word is treated once.
+Unicode work is not in narwhals, so it runs here on batches; only words beyond ASCII are looked at one by one.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_LEGAL = frozenset(
-    (
-        "inc",
-        "incorporated",
-        "llc",
-        "corp",
-        "corporation",
-        "ltd",
-        "limited",
-        "lp",
-        "llp",
-        "pllc",
-        "plc",
-        "pc",
-        "co",
-        "company",
-        "gmbh",
-        "the",
-    )
+_LEGAL = (
+    "inc",
+    "incorporated",
+    "llc",
+    "corp",
+    "corporation",
+    "ltd",
+    "limited",
+    "lp",
+    "llp",
+    "pllc",
+    "plc",
+    "pc",
+    "co",
+    "company",
+    "gmbh",
+    "the",
 )
 _NAME_WORDS = {
     "st": "saint",
@@ -102,6 +101,11 @@ _STREET_WORDS = {
     "tenth": "10th",
 }
 _FORMER = r"(?i)\(\s*(?:fka|f/k/a|formerly)[^)]*\)?"
+_ENDING = re.compile(r"\s+[-–—]\s+([^-–—]+?)\s*$")
+_WRITTEN_AND_MEANT = {
+    "name": (pa.array([*_LEGAL, *_NAME_WORDS]), pa.array([*("" for _ in _LEGAL), *_NAME_WORDS.values()])),
+    "street": (pa.array([*_STREET_WORDS]), pa.array([*_STREET_WORDS.values()])),
+}
 _APOSTROPHES = "['’‘`´.]"
 _SEPARATORS = r"[^\p{L}\p{M}\p{N}]+"
 
@@ -111,7 +115,9 @@ def name_key(names: pa.Array) -> pa.Array:
 
     Null where nothing is left. "St. Mary's Med. Ctr., Inc. (FKA Mercy)" gives "saint marys medical center".
     """
-    return _by_words(pc.replace_substring_regex(names, _FORMER, " "), "name")
+    if pc.any(pc.match_substring(names, "(")).as_py():
+        names = pc.replace_substring_regex(names, _FORMER, " ")
+    return _by_words(names, "name")
 
 
 def street_key(streets: pa.Array) -> pa.Array:
@@ -124,16 +130,26 @@ def city_key(cities: pa.Array) -> pa.Array:
     return _by_words(cities, "name")
 
 
+def without_place(names: pa.Array, cities: pa.Array) -> pa.Array:
+    """Names without a trailing "- City" of their own; other endings stay, since they tell campuses apart."""
+    pairs = zip(names.to_pylist(), cities.to_pylist(), strict=True)
+    return pa.array([_shortened(name, city) for name, city in pairs], pa.string())
+
+
+def _shortened(name: str | None, city: str | None) -> str | None:
+    found = _ENDING.search(name) if name and city else None
+    return name[: found.start()] if name and city and found and found[1].casefold() == city.casefold() else name
+
+
 def _by_words(texts: pa.Array, kind: str) -> pa.Array:
     text = pc.replace_substring(texts.cast(pa.string()), "&", " and ")
     text = pc.replace_substring_regex(text, _APOSTROPHES, "")
     text = pc.utf8_lower(pc.replace_substring_regex(text, _SEPARATORS, " "))
     split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text))
-    words = split.values.dictionary_encode()
-    known = pa.array([_word(word, kind) for word in words.dictionary.to_pylist()], pa.string())
-    mapped = pc.take(known, words.indices) if len(words) else pa.array([], pa.string())
-    joined = pc.binary_join(pa.ListArray.from_arrays(_offsets(split), mapped), " ")
-    joined = pc.utf8_trim_whitespace(pc.replace_substring_regex(joined, " +", " "))
+    joined = pc.binary_join(pa.ListArray.from_arrays(_offsets(split), _words(split.values, kind)), " ")
+    joined = pc.utf8_trim_whitespace(joined)
+    if pc.any(pc.match_substring(joined, "  ")).as_py():
+        joined = pc.replace_substring_regex(joined, " +", " ")
     empty = pc.or_kleene(pc.equal(joined, ""), pc.is_null(texts))
     return pc.if_else(empty, pa.scalar(None, pa.string()), joined)
 
@@ -143,11 +159,14 @@ def _offsets(split: pa.ListArray) -> pa.Array:
     return pa.array(np.asarray(split.offsets, dtype=np.int32))
 
 
-def _word(word: str, kind: str) -> str:
-    plain = word if word.isascii() else _without_accents(word)
-    if kind == "street":
-        return _STREET_WORDS.get(plain, plain)
-    return "" if plain in _LEGAL else _NAME_WORDS.get(plain, plain)
+def _words(words: pa.Array, kind: str) -> pa.Array:
+    """The words without accents, usual ones in their usual form; nothing in the place of a legal form."""
+    accented = pc.invert(pc.string_is_ascii(words))
+    if pc.any(accented).as_py():
+        plain = pa.array([_without_accents(word) for word in words.filter(accented).to_pylist()], pa.string())
+        words = pc.replace_with_mask(words, accented, plain)
+    written, meant = _WRITTEN_AND_MEANT[kind]
+    return pc.coalesce(pc.take(meant, pc.index_in(words, written)), words)
 
 
 def _without_accents(word: str) -> str:
