@@ -52,6 +52,7 @@ class Limits:
     misaligned: float = 0.02  # rows whose values sit in the wrong columns
     set_aside: float = 0.20  # rows quarantined
     percent_sum: tuple[float, float] = (98.0, 102.0)
+    cleared_rise: float = 0.05  # rows that empty a column by a word, above last time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ class FeedContract:
     key: tuple[str, ...]  # usual headers of the columns that identify a row
     key_may_be_blank: tuple[str, ...] = ()  # of `key`, those whose cell may be empty, such as an open date
     ignore: tuple[str, ...] = ()  # known headers that nobody reads
+    clear_words: frozenset[str] = frozenset()  # cells, in lower case, that say: there is none (any more)
+    same_words: frozenset[str] = frozenset()  # cells, in lower case, that say: as in the last delivery
     percent_groups: tuple[tuple[str, ...], ...] = ()  # usual headers of shares that together make 100 %
     format: Format = field(default_factory=Format)
     limits: Limits = field(default_factory=Limits)

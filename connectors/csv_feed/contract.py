@@ -26,18 +26,16 @@ def inspect(path: Path, contract: FeedContract, *, as_of: str, last: DeliveryFac
     """
     found = Findings(path.name)
     try:
-        with open_feed(path, contract.format) as reader:
-            survey = Survey(reader, contract, found)
+        with open_feed(path, contract.format) as reader, Survey(reader, contract, found) as survey:
             for row in reader if survey.usable else ():
                 survey.add(row)
-        digest = _sha256(path)
+            if not survey.usable:
+                return found.delivery()
+            facts = survey.finish(as_of=as_of, sha256=_sha256(path))
+            _compare(facts, survey, last, contract.limits)
     except FeedRefused as refused:
         found.add(refused.problem)
         return found.delivery()
-    if not survey.usable:
-        return found.delivery()
-    facts = survey.finish(as_of=as_of, sha256=digest)
-    _compare(facts, survey, last, contract.limits)
     return found.delivery(facts)
 
 
@@ -53,9 +51,9 @@ def accepted_rows(path: Path, contract: FeedContract, delivery: Delivery) -> Ite
         raise FeedRefused(
             FeedProblem(severity=Severity.REJECT, code="file_changed", file=path.name, fact=fact, remedy=remedy)
         )
-    left_out = delivery.quarantined | delivery.repeats
+    aside, repeats = delivery.quarantined, delivery.repeats
     with open_feed(path, contract.format) as reader:
-        yield from (row for row in reader if row.number not in left_out)
+        yield from (row for row in reader if row.number not in aside and row.number not in repeats)
 
 
 def _compare(facts: DeliveryFacts, survey: Survey, last: DeliveryFacts | None, limits: Limits) -> None:
@@ -98,6 +96,10 @@ def _compare_column(name: str, facts: DeliveryFacts, last: DeliveryFacts, found:
     if blank - blank_before > limits.blank_rise:
         fact = f'"{name}" is blank in {blank:.0%} of the rows, last time {blank_before:.0%}'
         found.hold("blank_column", fact, column=name)
+    cleared, cleared_before = facts.cleared_rate.get(name, 0.0), last.cleared_rate.get(name, 0.0)
+    if cleared - cleared_before > limits.cleared_rise:
+        fact = f'"{name}" is emptied by a word in {cleared:.0%} of the rows, last time {cleared_before:.0%}'
+        found.hold("cleared_column", fact, column=name)
     top, top_before = facts.top_share[name], last.top_share.get(name, 0.0)
     if blank < 1 and top > limits.top_share and top > 2 * top_before:
         fact = f'"{name}" has one value in {top:.0%} of the rows, last time at most {top_before:.0%}'

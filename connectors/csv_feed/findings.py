@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connectors.csv_feed.reader import FeedProblem, FeedRow, Severity
+from connectors.csv_feed.rowset import RowSet
 from connectors.csv_feed.tally import DeliveryFacts
 
 PROBLEMS_SHOWN = 100  # per code; the rest is counted
@@ -30,8 +31,8 @@ class Delivery:
     verdict: Verdict
     problems: tuple[FeedProblem, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)  # problem code -> how often, also those not listed
-    quarantined: frozenset[int] = frozenset()  # data rows set aside with a reason
-    repeats: frozenset[int] = frozenset()  # data rows that repeat an earlier row cell by cell; left out
+    quarantined: Set[int] = frozenset()  # data rows set aside with a reason
+    repeats: Set[int] = frozenset()  # data rows that repeat an earlier row cell by cell; left out
     facts: DeliveryFacts | None = None  # None when the file was not readable to its end
 
 
@@ -40,8 +41,8 @@ class Findings:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.quarantined: set[int] = set()
-        self.repeats: set[int] = set()
+        self.quarantined = RowSet()
+        self.repeats = RowSet()
         self._problems: list[FeedProblem] = []
         self._counts: Counter[str] = Counter()
 
@@ -56,10 +57,10 @@ class Findings:
         remedy = "The row is set aside; correct it at the sender"
         self._say(Severity.ROW, code, fact, remedy, row=row.number, line=row.line, column=column)
 
-    def rows(self, code: str, numbers: Sequence[int], fact: str) -> None:
-        """Set several rows aside for one reason."""
+    def rows(self, code: str, numbers: Iterable[int], fact: str, *, first: int) -> None:
+        """Set several rows aside for one reason; `first` is the row it is shown at."""
         self.quarantined.update(numbers)
-        self._say(Severity.ROW, code, fact, "The rows are set aside; correct them at the sender", row=numbers[0])
+        self._say(Severity.ROW, code, fact, "The rows are set aside; correct them at the sender", row=first)
 
     def note(self, code: str, fact: str, remedy: str, *, column: str = "", row: int | None = None) -> None:
         self._say(Severity.NOTE, code, fact, remedy, column=column, row=row)
@@ -76,8 +77,8 @@ class Findings:
             verdict=self._verdict(),
             problems=tuple(self._problems),
             counts=dict(self._counts),
-            quarantined=frozenset(self.quarantined),
-            repeats=frozenset(self.repeats),
+            quarantined=self.quarantined,
+            repeats=self.repeats,
             facts=facts,
         )
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 MAX_RECORD_BYTES = 1 << 20  # one record, quoted line breaks included; a stray quote ends here and not in the memory
-MAX_BYTES = 8 << 30  # decompressed
-MAX_RATIO = 250  # decompressed : compressed; real deliveries lie between 3 and 30
+MAX_BYTES = 64 << 30  # decompressed
+MAX_RATIO = 100  # decompressed : compressed; real deliveries lie between 3 and 30
 RATIO_FREE_BYTES = 16 << 20  # below this size the ratio is not looked at
 MAX_COLUMNS = 2_000
+MAX_DIRECTORY_BYTES = 1 << 20  # of a zip archive: one member needs a hundred
+_END_RECORD_REACH = (1 << 16) + 22  # the last record of a zip file and the comment after it
+_ENCRYPTED = 0x1
 
 _FOREIGN_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -91,8 +95,10 @@ class Format:
 class FeedReader:
     """An open delivery: the header, then its rows, once."""
 
-    def __init__(self, path: Path, stream: Lines, fmt: Format, *, max_bytes: int = MAX_BYTES) -> None:
-        self._lines = _Lines(path, stream, fmt.encoding, max_bytes=max_bytes)
+    def __init__(
+        self, path: Path, stream: Lines, fmt: Format, *, compressed: int = 0, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._lines = _Lines(path, stream, fmt.encoding, compressed=compressed, max_bytes=max_bytes)
         self._records = csv.reader(self._lines, delimiter=fmt.delimiter, strict=True)
         self._file = path.name
         self._delimiter = fmt.delimiter
@@ -155,11 +161,11 @@ class FeedReader:
 class _Lines:
     """Decoded physical lines, counted; refuses what the declared encoding does not explain."""
 
-    def __init__(self, path: Path, stream: Lines, encoding: str, *, max_bytes: int) -> None:
+    def __init__(self, path: Path, stream: Lines, encoding: str, *, compressed: int, max_bytes: int) -> None:
         self.number = 0
         self._path, self._file, self._stream = path, path.name, stream
         self._encoding = _checked_encoding(encoding, self._file)
-        self._compressed = path.stat().st_size if path.name.endswith(".gz") else 0
+        self._compressed = compressed  # bytes in the archive, 0 = not compressed
         self._max_bytes = max_bytes
         self._total = self._record = 0
 
@@ -187,7 +193,7 @@ class _Lines:
     def _read_line(self) -> bytes:
         try:
             return self._stream.readline(MAX_RECORD_BYTES + 1)
-        except (EOFError, zlib.error, OSError) as exc:
+        except (EOFError, zlib.error, zipfile.BadZipFile, OSError) as exc:
             fact = f"the data break off or are damaged after line {self.number}"
             raise self._refused("damaged_file", fact, "Transfer the file again") from exc
 
@@ -219,20 +225,60 @@ class _Lines:
 
 @contextmanager
 def open_feed(path: Path, fmt: Format, *, max_bytes: int = MAX_BYTES) -> Iterator[FeedReader]:
-    """A reader of a `.csv` or `.csv.gz` file. Memory is bounded whatever its size.
+    """A reader of a `.csv`, `.csv.gz` or `.zip` file with one member. Memory is bounded whatever its size.
 
-    Raises FeedRefused, also while iterating.
+    Nothing is unpacked to disk. Raises FeedRefused, also while iterating.
     """
-    with _opened(path) as stream:
-        yield FeedReader(path, stream, fmt, max_bytes=max_bytes)
+    with ExitStack() as stack:
+        stream, compressed = _opened(path, stack)
+        yield FeedReader(path, stream, fmt, compressed=compressed, max_bytes=max_bytes)
 
 
-def _opened(path: Path) -> gzip.GzipFile | BinaryIO:
+def _opened(path: Path, stack: ExitStack) -> tuple[Lines, int]:
+    """The file's bytes and, of an archive, how many it takes compressed; `stack` closes them."""
     try:
-        return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")  # the caller closes it
+        if path.name.lower().endswith(".gz"):
+            return stack.enter_context(gzip.open(path)), path.stat().st_size
+        if path.name.lower().endswith(".zip"):
+            return _opened_member(path, stack)
+        return stack.enter_context(path.open("rb")), 0
     except OSError as exc:
         fact = f"the file cannot be opened ({exc.strerror or type(exc).__name__})"
         raise _refused("unreadable", path.name, None, fact, "Check its path and its permissions") from exc
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as exc:
+        fact = "the archive is damaged, or packed in a way that is not read"
+        raise _refused("damaged_file", path.name, None, fact, "Ask for the file as .csv or .csv.gz") from exc
+
+
+def _opened_member(path: Path, stack: ExitStack) -> tuple[Lines, int]:
+    if (size := _directory_bytes(path)) > MAX_DIRECTORY_BYTES:
+        fact = f"the archive's list of members takes {size} bytes, limit {MAX_DIRECTORY_BYTES}"
+        raise _refused("bad_archive", path.name, None, fact, "Ask for one file in one archive")
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        fact = f"the archive holds {len(members)} files, expected one"
+        raise _refused("bad_archive", path.name, None, fact, "Ask for one file in one archive")
+    member = members[0]
+    parts = member.filename.replace("\\", "/").split("/")
+    if member.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+        fact = "the name of the archive's file leads out of its folder"
+        raise _refused("bad_archive", path.name, None, fact, "Ask for the archive without paths")
+    if member.flag_bits & _ENCRYPTED:
+        raise _refused("bad_archive", path.name, None, "the archive is encrypted", "Ask for it without a password")
+    if member.filename.lower().endswith((".zip", ".gz", ".7z", ".rar", ".tar", ".xlsx")):
+        fact = "the archive holds another archive"
+        raise _refused("bad_archive", path.name, None, fact, "Ask for the CSV file itself")
+    return stack.enter_context(archive.open(member)), member.compress_size
+
+
+def _directory_bytes(path: Path) -> int:
+    """Size of a zip file's list of members, as its last record says; `zipfile` reads the list whole."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _END_RECORD_REACH))
+        tail = stream.read()
+    at = tail.rfind(b"PK\x05\x06")
+    return int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
 
 
 def _checked_encoding(encoding: str, file: str) -> str:

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from types import TracebackType
 
 from connectors.csv_feed.agreement import FeedContract
 from connectors.csv_feed.findings import Findings, quoted
+from connectors.csv_feed.keys import KeyTally
 from connectors.csv_feed.reader import FeedReader, FeedRow
-from connectors.csv_feed.tally import ColumnTally, DeliveryFacts, KeyTally
+from connectors.csv_feed.tally import ColumnTally, DeliveryFacts
 
 _DAMAGED_ID = re.compile(r"\s*\d+(\.\d+)?[eE]\+?\d+\s*")  # what a spreadsheet leaves of a long number
 _HARMLESS_SIGN = re.compile(r"[-+][\d\s().,/%-]*")  # telephone numbers, negative numbers, a lone dash
 _PATIENT_COLUMN = re.compile(
-    r"\b(mrn|medical record (number|no)|ssn|social security( number)?|dob|date of birth|birth ?date"
-    r"|patient (id|name|number))\b",
-    re.IGNORECASE,
+    r"\b(mrn|medical record (number|no|id)|ssn|social security|dob|dates? of birth|birth ?(date|day)"
+    r"|patients? (id|identifier|name|number|no|key|first|last|birth|address|phone|email|zip|gender|sex|age|dob)"
+    r"|mbi|hicn?|beneficiary (id|name|number|key)|(subscriber|insured|policy ?holder) (id|name|number)"
+    r"|(encounter|visit|admission|claim) (id|number|no|date)|(admit|discharge) date"
+    r"|date of (admission|discharge|service)"
+    r"|(primary|admitting|principal) diagnosis|(diagnosis|icd|icd 10|icd10) codes?)\b"
 )
+_WORD_EDGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
+
+
+def looks_like_patient_data(header: str) -> bool:
+    """A column of that name would hold data of patients. `PatientID`, `patient_id` and `Patient Id` are the same."""
+    words = " ".join(_WORD_EDGE.sub(" ", header).lower().split())
+    return _PATIENT_COLUMN.search(words) is not None
 
 
 class Survey:
-    """One pass over the rows."""
+    """One pass over the rows. A context: the rows' keys may lie in temporary files."""
 
     def __init__(self, reader: FeedReader, contract: FeedContract, found: Findings) -> None:
         self.found = found
@@ -32,6 +44,7 @@ class Survey:
             rule.names[0]: (next((name for name in rule.names if name in reader.header), ""), rule)
             for rule in contract.columns
         }
+        self._words = contract.clear_words | contract.same_words
         self.usable = self._check_header()
         present = [(name, rule) for name, rule in self._by_usual.values() if name]
         self.tallies = {name: ColumnTally() for name, _ in present}
@@ -43,6 +56,12 @@ class Survey:
         self._groups = [
             names for group in contract.percent_groups if all(names := [self._by_usual[usual][0] for usual in group])
         ]
+
+    def __enter__(self) -> Survey:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.keys.close()
 
     def add(self, row: FeedRow) -> None:
         self.rows += 1
@@ -64,7 +83,7 @@ class Survey:
         """The facts, after the checks that need the whole file."""
         self._check_repeats()
         self._check_whole()
-        sample, rows = self.keys.sample(), max(self.rows, 1)
+        (sample, whole), rows = self.keys.sample(), max(self.rows, 1)
         return DeliveryFacts(
             as_of=as_of,
             sha256=sha256,
@@ -75,8 +94,9 @@ class Survey:
                 name: tally.mismatched / tally.filled if tally.filled else 0.0 for name, tally in self.tallies.items()
             },
             top_share={name: tally.top_share() for name, tally in self.tallies.items()},
+            cleared_rate={name: tally.cleared / rows for name, tally in self.tallies.items() if tally.cleared},
             key_sample=sample,
-            key_sample_whole=len(sample) == self.keys.distinct(),
+            key_sample_whole=whole,
         )
 
     def missing(self) -> list[str]:
@@ -89,7 +109,7 @@ class Survey:
     def _check_header(self) -> bool:
         """False: the rows need not be looked at."""
         missing, unknown = self.missing(), self.unknown()
-        patient = [name for name in self.header if _PATIENT_COLUMN.search(name)]
+        patient = [name for name in self.header if looks_like_patient_data(name)]
         if patient:
             fact = f"{quoted(patient)} looks like patient data, which Platbook must not hold"
             self.found.reject("patient_data", fact, "Ask for a file about organisations only", column=patient[0])
@@ -109,10 +129,14 @@ class Survey:
     def _is_misaligned(self, row: FeedRow) -> bool:
         """Count the cells; True when at least three and a third of the typed ones are of another type."""
         typed = wrong = 0
+        words, clear = self._words, self._contract.clear_words
         for name, fits, tally in self._columns:
             text = row.values[name].strip()
             if not text:
                 tally.blank += 1
+                continue
+            if words and text.lower() in words:
+                tally.cleared += text.lower() in clear
                 continue
             tally.add(text)
             if fits is None:
@@ -151,15 +175,19 @@ class Survey:
             self.found.row("percent_sum", row, fact, column=group[0])
 
     def _check_repeats(self) -> None:
-        for numbers, identical in self.keys.repeats():
-            listed = ", ".join(str(number) for number in numbers[:5])
-            if identical:
-                self.found.repeats.update(numbers[1:])
+        for repeat in self.keys.repeats():
+            numbers = [int(number) for number in repeat.numbers[:5]]
+            listed = ", ".join(str(number) for number in numbers)
+            if repeat.identical:
+                self.found.repeats.update(map(int, repeat.numbers[1:]))
                 fact = f"rows {listed} are the same row; the first is kept"
                 self.found.note("repeated_row", fact, "None needed", row=numbers[1])
             else:
                 fact = f"rows {listed} share {quoted(self._key)} but say different things"
-                self.found.rows("conflicting_rows", numbers, fact)
+                self.found.rows("conflicting_rows", map(int, repeat.numbers), fact, first=numbers[0])
+        if self.keys.is_skewed:
+            fact = f"millions of rows share {quoted(self._key)}, which should name one row each"
+            self.found.reject("key_is_no_key", fact, "Ask for the delivery again, or correct the layout's key")
 
     def _check_whole(self) -> None:
         limits = self._contract.limits
