@@ -37,11 +37,13 @@ from jobs.applying.model import (
     Work,
 )
 from jobs.applying.native import as_stored
+from jobs.applying.permission import permitted, require_not_observing, require_own_life
 from jobs.applying.reading import read_before
 from jobs.applying.recovery import items_in_doubt, resolve_doubts, unfinished
 from jobs.applying.selection import Selection, select
 from jobs.applying.session import ApplyRun
 from jobs.applying.waves import Wave, chunks, record_count, waves
+from jobs.audit_head import anchor
 from store.database import StoreError
 from store.decisions import Acceptance, Decisions, Person
 from store.leases import Lease, LeaseHeld, LeaseLost
@@ -80,6 +82,9 @@ def apply_plan(
     try:
         require_applicable(deps, plan)
         require_same_orgs(deps, plan, _connections(plan))
+        if not baseline_only:
+            require_own_life(deps)
+            require_not_observing(deps, plan, _connections(plan))
     except PlanRefused:
         if plan.status is PlanStatus.APPLYING:
             recover(deps, person=person)
@@ -166,6 +171,7 @@ def _apply_leased(
     except BaseException as exc:
         _end_run(deps, run, exc)
         raise
+    anchor(deps.database, deps.audit_head_file)
     log.info("plan_applied", run_id=run.run_id, plan_id=plan.id, status=str(status), **totals(run))
     return ApplyResult(
         plan_id=plan.id,
@@ -260,7 +266,7 @@ def _selection(run: ApplyRun, *, baseline_only: bool) -> Selection:
     decisions = Decisions(run.deps.database).current()
     outcomes = Plans(run.deps.database, run.deps.files).outcomes(run.plan.id)
     selection = select(run.plan, decisions, outcomes, now=run.deps.database.now())
-    return replace(selection, work=()) if baseline_only else selection
+    return replace(selection, work=()) if baseline_only else permitted(run.deps, run.plan, selection)
 
 
 def _require_unmoved(run: ApplyRun, selection: Selection) -> None:

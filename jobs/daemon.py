@@ -14,6 +14,7 @@ from jobs.apply import apply_plan
 from jobs.applying.model import GuardStopped
 from jobs.applying.wired import apply_deps
 from jobs.difflog import log_plan
+from jobs.persons import identify
 from jobs.plan import make_plan
 from jobs.pull import pull
 from jobs.schedule import ScheduledJob, run_until
@@ -51,7 +52,13 @@ Work = Callable[[Wired, Event], None]
 
 
 def _fresh(settings: Settings, work: Work, stop: Event) -> Callable[[], None]:
-    return lambda: work(Wired(settings=settings), stop)
+    return lambda: work(_wired(settings), stop)
+
+
+def _wired(settings: Settings) -> Wired:
+    wired = Wired(settings=settings)
+    wired.person = identify(wired)
+    return wired
 
 
 def _pull(wired: Wired, stop: Event) -> None:

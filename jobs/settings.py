@@ -89,6 +89,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="Least severe log line written"
     )
+    token: SecretStr = Field(SecretStr(""), description="Personal token of who acts; empty = as `platbook login` keeps")
+    audit_head_file: Path | None = Field(
+        None, description="Second place for the audit's last hash, outside the database; empty = none"
+    )
     salesforce: SalesforceSettings = SalesforceSettings()
     hubspot: HubSpotSettings = HubSpotSettings()
     smtp: SmtpSettings = SmtpSettings()

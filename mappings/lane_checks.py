@@ -26,7 +26,8 @@ def check_lanes(document: Document, crm: CrmMap, conflicts: ConflictPolicy) -> I
 
 
 def _wins(policy: FieldPolicy) -> bool:
-    return policy.on_drift == "enforce" and policy.on_conflict == "ours"
+    always = all(one.verdict == "ours" for one in policy.trust)
+    return policy.on_drift == "enforce" and policy.on_conflict == "ours" and always
 
 
 def _check_groups(

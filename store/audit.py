@@ -59,6 +59,19 @@ def append(conn: sa.Connection, entries: Sequence[Entry], *, at: str) -> None:
     conn.execute(sa.update(audit_head).values(seq=seq, hash=previous))
 
 
+def head(conn: sa.Connection) -> tuple[int, str]:
+    """Position and hash of the newest row; 0 and zeros for an empty log."""
+    row = conn.execute(sa.select(audit_head)).mappings().one()
+    return row["seq"], row["hash"]
+
+
+def hash_at(conn: sa.Connection, seq: int) -> str | None:
+    """Hash of one row; None where the log does not reach that far."""
+    if seq == 0:
+        return GENESIS
+    return conn.scalar(sa.select(audit.c.hash).where(audit.c.seq == seq))
+
+
 def entries(conn: sa.Connection, *, run_id: str = "", plan_id: str = "") -> Iterator[dict[str, Any]]:
     """Rows in order, `body` decoded; all of them, or those of one run or plan."""
     query = sa.select(audit).order_by(audit.c.seq)
@@ -68,6 +81,13 @@ def entries(conn: sa.Connection, *, run_id: str = "", plan_id: str = "") -> Iter
         query = query.where(audit.c.plan_id == plan_id)
     for row in conn.execute(query).mappings():
         yield {**row, "body": json.loads(row["body"])}
+
+
+def newest(conn: sa.Connection, *, limit: int) -> list[dict[str, Any]]:
+    """The last rows in order, `body` decoded."""
+    query = sa.select(audit).order_by(audit.c.seq.desc()).limit(limit)
+    rows = conn.execute(query).mappings().all()
+    return [{**row, "body": json.loads(row["body"])} for row in reversed(rows)]
 
 
 def verify(database: Database) -> Verification:

@@ -221,3 +221,11 @@ def _header(row: Mapping[str, Any]) -> PlanHeader:
     values["snapshot_ids"] = tuple(row["snapshot_ids"])
     values["guards"] = tuple(row["guards"])
     return PlanHeader(**values)
+
+
+def rules_applied_before(database: Database, plan_id: str) -> str:
+    """Ruleset digest of the newest other plan of which anything was applied; "" = none yet."""
+    applied = plan.c.status.in_([PlanStatus.APPLIED, PlanStatus.PARTIALLY_APPLIED])
+    query = sa.select(plan.c.ruleset_digest).where(applied, plan.c.id != plan_id).order_by(plan.c.created_at.desc())
+    with database.read() as conn:
+        return str(conn.scalar(query.limit(1)) or "")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from jobs.applying.model import ApplyDeps, GuardCheck, GuardStopped, PlanRefused, Work
+from jobs.applying.permission import accepted_guards, require_may_accept
 from jobs.applying.selection import Selection
 from jobs.applying.session import ApplyRun
 from mappings.policy import Policies
@@ -82,10 +83,10 @@ def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[
     """Measure the guards on the approved work; raise GuardStopped and pause the plan when one is passed."""
     deps, plan = run.deps, run.plan
     register = Decisions(deps.database)
+    require_may_accept(deps, plan, accept)
     if accept:
         register.accept_guards(plan.header.digest, accept, plan_id=plan.id)
-    accepted = {f"{guard}:{subject}" for guard, subject in register.accepted_for(plan.header.digest)}
-    results = deps.guards(plan, work, register.accepted_first_contacts(), accepted)
+    results = deps.guards(plan, work, register.accepted_first_contacts(), accepted_guards(deps, plan))
     breached = guards.breaches(results)
     if not breached:
         return

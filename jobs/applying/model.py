@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from connectors.protocol import Lane, Org, Target
+from mappings.policy import ConflictPolicy, Header
 from store.database import Database
 from store.decisions import Decision
 from store.files import ParquetFiles
@@ -101,6 +103,12 @@ GuardCheck = Callable[[StoredPlan, "Collection[Work]", Collection[str], Collecti
 """(plan, approved work, first contacts accepted for good, guard ids accepted for this plan) -> every limit measured."""
 
 
+NO_RULES = ConflictPolicy(
+    policy=Header(id="conflicts", version=1, owner="nobody", effective_from="1970-01-01"), fields={}
+)
+"""Nobody has to agree and nobody has to be verified."""
+
+
 def _never() -> bool:
     return False
 
@@ -122,6 +130,8 @@ class ApplyDeps:
     plan_digest: Callable[[StoredPlan], str]  # recomputed from the stored items and changes
     recipients: tuple[str, ...] = ()
     block_owner_change_with_team: bool = True
+    conflicts: ConflictPolicy = NO_RULES  # who has to agree, and what verified persons are needed for
+    audit_head_file: Path | None = None  # second place for the audit's last hash
     watched_fields: frozenset[str] | None = None  # where a written-over edit is looked for in history; None = all
     stop: Callable[[], bool] = _never  # asked before every chunk
     sleep: Callable[[float], None] = time.sleep

@@ -29,6 +29,8 @@ def apply_deps(
         guards=guard_check(policies, wired.engine),
         plan_digest=digest_check(wired.engine),
         recipients=policies.alerts.recipients,
+        conflicts=policies.conflicts,
+        audit_head_file=wired.settings.audit_head_file,
         watched_fields=watched_fields(policies.conflicts),
         block_owner_change_with_team=policies.conflicts.block_owner_change_with_team,
         stop=stop,
@@ -44,5 +46,9 @@ def _connected(one: Connection) -> Connected:
 
 def watched_fields(conflicts: ConflictPolicy) -> frozenset[str]:
     """Fields in which a person's value may stand against ours: an edit written over there must show."""
-    wins = {name for name, one in conflicts.fields.items() if (one.on_drift, one.on_conflict) == ("enforce", "ours")}
+    wins = {
+        name
+        for name, one in conflicts.fields.items()
+        if (one.on_drift, one.on_conflict) == ("enforce", "ours") and all(t.verdict == "ours" for t in one.trust)
+    }
     return frozenset(MANAGED) - wins

@@ -15,13 +15,33 @@ from typer.exceptions import Abort, TyperException
 
 from connectors.errors import ConnectorError, Fatal, Rejected
 from jobs.applying.model import GuardStopped, PlanRefused
-from jobs.cli import apply, daemon, decide, demo, doctor, feeds, holds, plan, pull, route, runs, undo
+from jobs.cli import (
+    apply,
+    audit,
+    daemon,
+    decide,
+    demo,
+    doctor,
+    feeds,
+    holds,
+    insight,
+    login,
+    modes,
+    people,
+    plan,
+    policy,
+    pull,
+    route,
+    runs,
+    undo,
+)
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import stopped
 from jobs.cli.output import err
 from jobs.explain import UnknownAccount
 from jobs.feeds import FeedError
 from jobs.holds import HoldError
+from jobs.persons import NotPermitted
 from jobs.route import LeadError
 from jobs.schedule import ScheduleError
 from jobs.wiring import SettingsError
@@ -30,6 +50,7 @@ from mappings.load import MappingError
 from store.database import StoreError
 from store.leases import LeaseHeld, LeaseLost
 from store.plans import PlanTampered
+from store.tokens import TokenRefused
 from sync.planning.selectors import SelectorError
 
 app = typer.Typer(
@@ -58,6 +79,12 @@ VERBS: tuple[Callable[..., None], ...] = (
     route.route,
     runs.runs,
     runs.export,
+    insight.kpis,
+    insight.lint,
+    insight.segments,
+    insight.roadmap,
+    login.login,
+    modes.mode,
     daemon.daemon,
     demo.demo,
 )
@@ -65,6 +92,9 @@ for _verb in VERBS:
     app.command(_verb.__name__)(_verb)
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(holds.app, name="holds")
+app.add_typer(people.app, name="people")
+app.add_typer(audit.app, name="audit")
+app.add_typer(policy.app, name="policy")
 
 CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (LeaseHeld, Exit.LEASE_HELD),
@@ -72,6 +102,8 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (GuardStopped, Exit.GUARD),
     (PlanRefused, Exit.REFUSED),
     (PlanTampered, Exit.REFUSED),
+    (NotPermitted, Exit.NEEDS_PERSON),
+    (TokenRefused, Exit.NEEDS_PERSON),
     (Fatal, Exit.NEEDS_PERSON),
     (MappingError, Exit.NEEDS_PERSON),
     (SettingsError, Exit.NEEDS_PERSON),

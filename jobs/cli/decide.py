@@ -10,9 +10,14 @@ from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say
 from jobs.cli.selecting import PlanOption, ReasonOption, WhereOption, day, decidable, select_rows
-from jobs.present import view_plan
+from jobs.persons import require
+from jobs.present import PlanView, view_plan
 from jobs.wiring import Wired
+from store.connections import Mode
 from store.decisions import Verdict
+from store.persons import Role
+from store.voices import voices
+from sync.planning.decisions import WRITING
 
 ItemArguments = Annotated[list[str] | None, typer.Argument(help="Item ids; or select rows with --where.")]
 
@@ -71,10 +76,15 @@ def _decide(
     if not reason.strip():
         raise Stop(f"{verb}: --reason is missing; it stands in the audit beside your name", Exit.USAGE)
     wired = opened()
+    if verb == "approve" and _asks_for_more(wired):
+        actions = ("auto", *actions)
+    require(wired, Role.APPROVER if verb == "approve" else Role.REVIEWER, verb)
     chosen = wired.plans.resolve(plan_id)
     view = view_plan(wired, chosen)
     selected = select_rows(view, where)
-    rows = decidable(_named(selected, items) if items else _open(selected, where), actions)
+    is_second = verb == "approve" and wired.person.is_verified and bool(wired.mappings.policies.conflicts.requires)
+    others = _approved_by_others(wired, view) if is_second else frozenset()
+    rows = decidable(_named(selected, items) if items else _open(selected, where, others), actions)
     decide_rows(wired, chosen, rows, _verdict(verb), reason=reason, until=until)
     if as_json:
         emit_json(verb, {"plan": chosen, "items": [row["item"] for row in rows], "by": wired.person.label})
@@ -105,12 +115,28 @@ def decide_rows(
         wired.decisions.decide(same, said, person=wired.person, reason=reason, plan_id=plan_id, expires_at=until)
 
 
-def _open(rows: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
+def _open(rows: list[dict[str, Any]], where: str, others: frozenset[str]) -> list[dict[str, Any]]:
     """Rows nobody decided on yet: a wide selector must not undo what a person said about one item.
 
-    A selector that speaks of decisions means what it says.
+    A selector that speaks of decisions means what it says. `others` are fingerprints that a second person may approve.
     """
-    return rows if "decision" in where else [row for row in rows if not row["decision"]]
+    if "decision" in where:
+        return rows
+    return [row for row in rows if not row["decision"] or row["fingerprint"] in others]
+
+
+def _asks_for_more(wired: Wired) -> bool:
+    """True where what the policy would write by itself may wait for a person."""
+    policy = wired.mappings.policies.conflicts
+    is_slowed = any(mode is not Mode.AUTO for mode in wired.pins.modes().values())
+    return is_slowed or policy.propose_after_rule_change or bool(policy.requires)
+
+
+def _approved_by_others(wired: Wired, view: PlanView) -> frozenset[str]:
+    """Fingerprints with an approval, and none by this person: where two have to agree, he may be the second."""
+    given = frozenset(key for key, one in view.decisions.items() if one.verdict in WRITING)
+    heard = voices(wired.database, sorted(given))
+    return frozenset(key for key in given if wired.person.name not in heard.get(key, ()))
 
 
 def _named(rows: list[dict[str, Any]], items: list[str]) -> list[dict[str, Any]]:

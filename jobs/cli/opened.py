@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from jobs.cli.exits import Exit, Stop
+from jobs.persons import identify
 from jobs.settings import Settings
 from jobs.wiring import Wired
 
@@ -25,9 +26,11 @@ def read_settings() -> Settings:
         ) from None
 
 
-def opened(*, migrate: bool = True) -> Wired:
-    """All parts, with the database's schema up to date."""
+def opened(*, migrate: bool = True, identified: bool = True) -> Wired:
+    """All parts, with the database's schema up to date and the person known by his token, where there is one."""
     wired = Wired(settings=read_settings())
     if migrate:
         wired.database.migrate()
+        if identified:
+            wired.person = identify(wired)
     return wired

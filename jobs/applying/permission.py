@@ -1,0 +1,117 @@
+"""Whether and by whom an item may be written: the life of the state, the mode of a connection, and who agreed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from jobs.applying.model import ApplyDeps, PlanRefused, Work
+from jobs.applying.selection import Selection
+from jobs.audit_head import rolled_back
+from jobs.persons import NotPermitted
+from mappings.policy import ConflictPolicy
+from store.connections import Connections, Mode
+from store.decisions import Acceptance, Person
+from store.generation import restored_from
+from store.persons import Role, reaches
+from store.plans import StoredPlan, rules_applied_before
+from store.voices import acceptances, voices
+from sync.planning.approvals import Ask, may_override, missing
+
+
+def require_own_life(deps: ApplyDeps) -> None:
+    """Raise PlanRefused where the state is an old one: what it takes for agreed may be long past."""
+    source = restored_from(deps.database)
+    fact = f"it was restored from {source}" if source else rolled_back(deps.database, deps.audit_head_file)
+    if fact:
+        raise PlanRefused(
+            "restored",
+            f"{deps.database.subject}: {fact}. Nothing is written to a CRM before the agreed values were compared "
+            "with what is there now: run `platbook db rebaseline`",
+        )
+
+
+def require_not_observing(deps: ApplyDeps, plan: StoredPlan, connections: Sequence[str]) -> None:
+    """Raise PlanRefused where every connection of the plan is only observed."""
+    modes = Connections(deps.database).modes()
+    if connections and all(modes.get(name) is Mode.OBSERVE for name in connections):
+        raise PlanRefused(
+            "observe",
+            f"plan {plan.id}: {', '.join(connections)} in mode observe, where nothing is written. Read the plans for a "
+            "while, then `platbook mode CONNECTION propose`; --baseline-only agrees to what is already right",
+        )
+
+
+def permitted(deps: ApplyDeps, plan: StoredPlan, selection: Selection) -> Selection:
+    """The selection without the items that still lack a permission; those wait like undecided ones."""
+    waiting = set(lacking(deps, plan, selection.work))
+    if not waiting:
+        return selection
+    work = tuple(one for one in selection.work if one.item_id not in waiting)
+    return replace(selection, work=work, pending=(*selection.pending, *sorted(waiting)))
+
+
+def lacking(deps: ApplyDeps, plan: StoredPlan, work: Sequence[Work]) -> Mapping[str, str]:
+    """Item id -> what is missing before it may be written, of the items for which something is."""
+    policy = deps.conflicts
+    modes = Connections(deps.database).modes()
+    is_new = policy.propose_after_rule_change and _has_new_rules(deps, plan)
+    found: dict[str, str] = {}
+    for one in work:
+        mode = modes.get(one.connection, Mode.AUTO)
+        reason = _reason(one, Mode.PROPOSE if is_new and mode is Mode.AUTO else mode, policy, is_new=is_new)
+        if reason:
+            found[one.item_id] = reason
+    if policy.requires:
+        heard = voices(deps.database, [one.fingerprint for one in work])
+        asks = [_ask(one, heard.get(one.fingerprint, frozenset())) for one in work if one.item_id not in found]
+        found |= missing(asks, policy.requires, author=plan.header.author)
+    return found
+
+
+def require_may_accept(deps: ApplyDeps, plan: StoredPlan, accept: Sequence[Acceptance]) -> None:
+    """Raise NotPermitted unless who lets passed limits of this plan through may do so."""
+    for person in dict.fromkeys(one.by for one in accept):
+        _require_second_person(deps.conflicts, plan, person)
+
+
+def _require_second_person(policy: ConflictPolicy, plan: StoredPlan, person: Person) -> None:
+    if person.is_verified and not reaches(person.role, Role.APPROVER):
+        raise NotPermitted(f"--accept-guard: {person.name} has the role {person.role}, it takes {Role.APPROVER}")
+    if policy.require_verified_person and not person.is_verified:
+        raise NotPermitted(
+            f"--accept-guard: {person.label} is not a verified person. Log in with a personal token (`platbook login`)"
+        )
+    voice = {person.name} if person.is_verified else set()
+    lack = may_override(voice, policy.requires, author=plan.header.author)
+    if lack:
+        raise NotPermitted(f"plan {plan.id}: --accept-guard: {lack}. Somebody else has to let the limit through")
+
+
+def accepted_guards(deps: ApplyDeps, plan: StoredPlan) -> Collection[str]:
+    """Guard ids let through for this plan by somebody whose word counts under the policy of today."""
+    policy = deps.conflicts
+    return {
+        f"{one.guard}:{one.subject}"
+        for one in acceptances(deps.database, plan.header.digest)
+        if one.by.is_verified or not policy.require_verified_person
+        if not may_override({one.by.name} if one.by.is_verified else (), policy.requires, author=plan.header.author)
+    }
+
+
+def _reason(one: Work, mode: Mode, policy: ConflictPolicy, *, is_new: bool) -> str:
+    if mode is Mode.OBSERVE:
+        return f"{one.connection} is in mode observe"
+    if mode is Mode.PROPOSE and one.decision is None:
+        return "the rules are new" if is_new else f"{one.connection} is in mode propose: a person approves every item"
+    if policy.require_verified_person and one.decision is not None and not one.decision.by_verified:
+        return f"{one.decision.by}, who approved it, is not a verified person"
+    return ""
+
+
+def _has_new_rules(deps: ApplyDeps, plan: StoredPlan) -> bool:
+    return rules_applied_before(deps.database, plan.id) not in ("", plan.header.ruleset_digest)
+
+
+def _ask(one: Work, heard: Collection[str]) -> Ask:
+    return Ask(item_id=one.item_id, group=one.group, account=(one.connection, one.record_id), voices=heard)
