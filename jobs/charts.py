@@ -27,7 +27,9 @@ def bars(rows: Sequence[Mapping[str, Any]], *, by: str, value: str, title: str, 
     order = alt.EncodingSortField(field=value, order="descending")
     y = alt.Y(f"{by}:N", sort=order, title=None)
     base = alt.Chart(alt.InlineData(values=shown))
-    chart = base.mark_bar(color=_BAR, size=14).encode(y=y, x=alt.X(f"{value}:Q", title=value.replace("_", " ")))
+    chart = base.mark_bar(color=_BAR, size=14).encode(
+        y=y, x=alt.X(f"{value}:Q", stack=None, title=value.replace("_", " "))
+    )
     layers: list[alt.Chart] = [chart]
     if {"low_pct", "high_pct"} <= shown[0].keys() and value.endswith("_pct"):
         layers.append(base.mark_rule(color=_RANGE, strokeWidth=3).encode(y=y, x="low_pct:Q", x2="high_pct:Q"))

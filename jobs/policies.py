@@ -75,9 +75,9 @@ def policy_differences(wired: Wired, against: str = PACKAGED) -> tuple[Differenc
 def _between(old: Policies, new: Policies) -> Iterator[Difference]:
     for name in Policies.model_fields:
         before, after = getattr(old, name).policy.version, getattr(new, name).policy.version
-        found = list(differences(content_of(old, name), content_of(new, name)))
-        for path, was, now in found:
-            yield Difference(policy=name, path=path, before=was, after=now, needs_version=before == after and name not in LISTS)
+        same = before == after and name not in LISTS
+        for path, was, now in differences(content_of(old, name), content_of(new, name)):
+            yield Difference(policy=name, path=path, before=was, after=now, needs_version=same)
 
 
 def _from_used(wired: Wired, ours: Policies) -> Iterator[Difference]:

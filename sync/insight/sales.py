@@ -20,14 +20,15 @@ def win_rate_kpi(book: Counted) -> Kpi:
             rate = wilson(*won_of(part))
             mark = book.policy.benchmarks.get(name)
             compared = verdict(rate.rate, mark.win_rate_bp) if mark else NO_BENCHMARK
-            rows.append({"org_type": kind, **rate_row(rate, book.policy), "benchmark": _range(mark),
-                         "against_it": compared, "class": name or NO_BENCHMARK})  # fmt: skip
+            group = f"{kind} ({name.replace('_', ' ')})" if name else kind
+            rows.append({"group": group, **rate_row(rate, book.policy), "benchmark": _range(mark),
+                         "against_it": compared})  # fmt: skip
     total = wilson(*won_of(book.closed))
     line = f"{percent(total.rate)} of {total.n:,} closed deals won ({percent(total.low)} to {percent(total.high)})"
     line = line if total.n else f"no deal was closed in the last {book.policy.window_days:,} days"
     note = "open deals are left out; fewer than " + str(book.policy.min_n) + " closed deals are indicative"
     return Kpi(id="R48", name="Win rate by organisation type", line=line, rows=tuple(rows), chart="win_rate_pct",
-               by="org_type", notes=(note,))  # fmt: skip
+               by="group", notes=(note,))  # fmt: skip
 
 
 def _by_benchmark(kind: str, deals: Iterable[Row], policy: KpiPolicy) -> dict[str, list[Row]]:

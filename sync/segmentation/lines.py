@@ -21,8 +21,8 @@ def with_line_strengths(table: Frame, policy: Strength, engine: Engine) -> Frame
             table = table.join(_percentiles(table, line, policy), on="account_id", how="left")
         else:
             table = table.with_columns(null(INT).alias(f"{line}_percentile"), null(INT).alias(f"{line}_peers"))
-        table = engine.materialize(table.with_columns(*_strength(line, policy)))
-    return table
+        table = _with_strength(table, line, policy)
+    return engine.materialize(table)
 
 
 def _percentiles(table: Frame, line: str, policy: Strength) -> Frame:
@@ -38,42 +38,54 @@ def _percentiles(table: Frame, line: str, policy: Strength) -> Frame:
     return ranked.select("account_id", percentile, f"{line}_peers")
 
 
-def _strength(line: str, policy: Strength) -> list[nw.Expr]:
+def _with_strength(table: Frame, line: str, policy: Strength) -> Frame:
     """The two ends of what the strength can be. Percentiles count only among enough peers, else the share alone."""
     said = nw.col(f"{line}_strength_text").str.to_uppercase()
-    said = nw.when(nw.col(f"{line}_strength_text").str.to_uppercase().is_in(list(STRENGTHS))).then(said)
     complete = (nw.col("hospitals") > 0) & (nw.col(f"{line}_missing") == 0) & (nw.col(f"{line}_whole") > 0)
-    whole = nw.when(certain(nw.col(f"{line}_whole") > 0)).then(nw.col(f"{line}_whole")).otherwise(nw.lit(1))
-    share = nw.when(certain(complete)).then((nw.col(f"{line}_part") * 2 + whole) // (whole * 2))
-    large = nw.when(certain(complete)).then(nw.col(f"{line}_part") >= whole * policy.strong_share_bp)
-    percentile = nw.col(f"{line}_percentile")
-    high, middle = percentile >= policy.strong_percentile, percentile >= policy.moderate_percentile
-    by_share_alone = percentile.is_null() & nw.col(f"{line}_volume_bp").is_null()
-    growth = nw.col(f"{line}_growth_bp")
-    grows, shrinks = growth >= policy.min_growth_bp, growth < policy.min_growth_bp
-    big, small = certain(large) | certain(high), certain(~large) & (certain(~high) | by_share_alone)
-    rest_low = cases([(middle, "MODERATE")], "WEAK")
+    percentile, growth = nw.col(f"{line}_percentile"), nw.col(f"{line}_growth_bp")
+    table = table.with_columns(
+        _said=nw.when(certain(said.is_in(list(STRENGTHS)))).then(said),
+        _whole=nw.when(certain(complete)).then(nw.col(f"{line}_whole")),
+        _high=percentile >= policy.strong_percentile,
+        _middle=percentile >= policy.moderate_percentile,
+        _alone=percentile.is_null() & nw.col(f"{line}_volume_bp").is_null(),
+        _grows=growth >= policy.min_growth_bp,
+    )
+    part, whole = nw.col(f"{line}_part"), nw.col("_whole")
+    divisor = nw.coalesce("_whole", nw.lit(1))  # never divide by zero: the engines disagree on it
+    table = table.with_columns(
+        _large=nw.when(~whole.is_null()).then(part >= whole * policy.strong_share_bp),
+        **{f"{line}_bp": nw.when(~whole.is_null()).then((part * 2 + divisor) // (divisor * 2))},
+    )
+    high, large = nw.col("_high"), nw.col("_large")
+    table = table.with_columns(
+        _big=certain(large) | certain(high),
+        _small=certain(~large) & (certain(~high) | nw.col("_alone")),
+        _low=cases([(nw.col("_middle"), "MODERATE")], "WEAK"),
+        _top=cases([(~nw.col("_middle"), "WEAK")], "MODERATE"),
+    )
+    big, small, grows = nw.col("_big"), nw.col("_small"), nw.col("_grows")
+    said = ~nw.col("_said").is_null()
     low = cases(
         [
-            (~said.is_null(), said),
+            (said, nw.col("_said")),
             (big & grows, "STRONG"),
-            (big & shrinks, rest_low),
+            (big & ~grows, nw.col("_low")),
             (big, "MODERATE"),
-            (small | certain(~high), rest_low),
+            (small | certain(~high), nw.col("_low")),
         ],
         null(TEXT),
     )
-    rest_high = cases([(~middle, "WEAK")], "MODERATE")
-    high_end = cases(
+    top = cases(
         [
-            (~said.is_null(), said),
+            (said, nw.col("_said")),
             (big & grows, "STRONG"),
-            (big & shrinks, rest_high),
+            (big & ~grows, nw.col("_top")),
             (big, "STRONG"),
             (small & percentile.is_null(), "WEAK"),
-            (small, rest_high),
-            (certain(~high), "STRONG"),
+            (small, nw.col("_top")),
+            (~high, "STRONG"),
         ],
         null(TEXT),
     )
-    return [low.alias(f"{line}__lo"), high_end.alias(f"{line}__hi"), share.alias(f"{line}_bp")]
+    return table.with_columns(low.alias(f"{line}__lo"), top.alias(f"{line}__hi"))

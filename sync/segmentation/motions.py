@@ -96,9 +96,7 @@ def ehr() -> tuple[nw.Expr, nw.Expr]:
     total = beds["EPIC"] + beds["ORACLE"] + beds["MEDITECH"] + beds["OTHER"]
     known = total > 0
     most: list[tuple[nw.Expr, object]] = []
-    top = nw.lit(0)
-    for vendor in reversed(EHR_VENDORS):
-        top = nw.when(beds[vendor] > top).then(beds[vendor]).otherwise(top)
+    top = nw.max_horizontal(*beds.values())
     for vendor in EHR_VENDORS:
         most.append((known & (beds[vendor] == top), vendor))
     own = ehr_class(nw.col("own_ehr"))
