@@ -114,7 +114,9 @@ class TerritoryPolicy(Strict):
     """Territories and the order in which an owner is looked for."""
 
     policy: Header
-    owner_order: tuple[Literal["named", "root_owner", "majority_owner", "state_primary", "state_geo"], ...]
+    owner_order: tuple[
+        Literal["named", "root_owner", "merged_books", "majority_owner", "state_primary", "state_geo"], ...
+    ]
     named_accounts: dict[str, str] = Field(default_factory=dict)  # vendor id or record id -> e-mail
     territories: tuple[Territory, ...] = ()
     coverage_level: Literal["ULTIMATE", "IDN", "AUTHORITY"] = "AUTHORITY"  # what shares one primary owner

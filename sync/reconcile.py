@@ -31,6 +31,7 @@ from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import profiles
 from sync.segmentation.tiers import assign_tiers
 from sync.structure import lags, structure
+from sync.territory.books import winner
 from sync.territory.holds import Sides, stand, with_holds_of
 from sync.territory.ownership import Book, assign_owners
 from sync.triggers.find import find_events
@@ -101,7 +102,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         tiers=tiers,
         facts=facts,
         profiles=profiles(about, policies.segments, policies.scores, as_of, engine),
-        ownership=assign_owners(book, policies.territories, policies.reps, engine),
+        ownership=assign_owners(book, policies.territories, policies.reps, engine, winner=winner(policies)),
         events=happened.moves,
         flags=happened.flags,
         structure=structure(linked, forest, recorded, happened, policies, engine),

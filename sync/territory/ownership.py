@@ -6,6 +6,7 @@ and unknown people never own. Where no step names anyone, the owner stays as it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
@@ -15,6 +16,7 @@ from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, first_by, stack, text
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
+from sync.territory.books import winning_books
 from sync.territory.people import eligible_people, state_owners, territory_of_state
 from sync.territory.units import REGIONAL_ROLE, Tree, coverage_units
 from sync.world import TEXT, Schema, World
@@ -46,8 +48,10 @@ class Book:
     gone: Frame | None = None  # account_id, successor_account_id of closed and merged organisations
 
 
-def assign_owners(book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine) -> Frame:
-    """OWNERSHIP of every account of the hierarchy."""
+def assign_owners(
+    book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine, *, winner: Sequence[str] = ()
+) -> Frame:
+    """OWNERSHIP of every account of the hierarchy. `winner` ranks the owners of books that were merged."""
     people = engine.materialize(eligible_people(book.world, reps, engine))
     tree = Tree(accounts=book.accounts, hierarchy=book.hierarchy, recorded=book.recorded, gone=book.gone)
     units = engine.materialize(coverage_units(tree, policy, engine))
@@ -55,6 +59,7 @@ def assign_owners(book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: 
     steps = {
         "named": lambda: _named(book, units, policy, engine),
         "root_owner": lambda: _root_owner(held),
+        "merged_books": lambda: winning_books(held, book.world, winner, reps, engine),
         "majority_owner": lambda: _majority_owner(held),
         "state_primary": lambda: _by_state(units, state_owners("PRIMARY", policy, reps, engine), "PRIMARY"),
         "state_geo": lambda: _by_state(units, state_owners("GEO", policy, reps, engine), "GEO"),
