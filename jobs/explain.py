@@ -48,6 +48,8 @@ class _Findings:
     def __init__(self, wired: Wired, plan_id: str) -> None:
         self._wired, self._source = wired, findings_source(plan_id)
         self.links = self._table("links")
+        kept = wired.crosswalk.table().to_pylist()
+        self.kept = {(row["source"], row["source_id"]): row["how"] for row in kept}
         self.accounts = self._table("accounts")
 
     def rows(self, name: str, account_id: str) -> list[dict[str, Any]]:
@@ -99,12 +101,22 @@ def _told(found: _Findings, view: PlanView, account_id: str, field: str | None) 
 
 def _identity(found: _Findings, account_id: str) -> Iterator[str]:
     for link in sorted(found.rows("links", account_id), key=lambda row: (row["source"], row["source_id"])):
-        told = f" ({link['evidence']})" if link["evidence"] else ""
-        yield f"is {link['source']} {link['source_id']}: linked by {link['how']}{told}"
+        yield f"is {link['source']} {link['source_id']}: {_linked(found, link)}"
     for row in found.rows("accounts", account_id):
         for name in SHOWN_FACTS:
             if row.get(name) is not None:
                 yield f"{name.replace('_', ' ')}: {row[name]} [{row.get(f'{name}__source') or row.get('firm_source')}]"
+
+
+def _linked(found: _Findings, link: Mapping[str, Any]) -> str:
+    """How a record or firm came to be this account, in words."""
+    if link["how"] == "own":
+        return "nothing else was linked to it"
+    if link["how"] == "crosswalk":
+        first = found.kept.get((link["source"], link["source_id"]), "")
+        return "as in earlier runs" + (f", first by {first}" if first not in ("", "own", "crosswalk") else "")
+    told = "; ".join(f"{fact.name} {fact.value}" for fact in facts(link["evidence"]) if fact.name != "key")
+    return f"linked by {link['how']}" + (f" ({told})" if told else "")
 
 
 def _standing(found: _Findings, account_id: str) -> Iterator[str]:
@@ -135,7 +147,9 @@ def _changes(view: PlanView, account_id: str, field: str | None) -> Iterator[str
     if not shown:
         yield "nothing of it changes in this plan"
     for change in sorted(shown, key=lambda row: (row["connection"], row["record_id"], row["field"])):
-        yield " ".join(explain(change, names))
+        values, *why = explain(change, names)
+        yield values
+        yield from (f"    {sentence}" for sentence in why)
 
 
 def _names(view: PlanView) -> dict[str, str]:

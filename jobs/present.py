@@ -133,7 +133,8 @@ class PlanView:
         if change is None or not change["actor"]:
             return ""
         who = self.names.users.get((change["connection"], change["actor"]), (change["actor"], ""))[0]
-        who += " edited the record" if change["actor_kind"] == "unknown" else ""  # the field itself has no history
+        if change["actor_kind"] == "unknown":  # the field itself has no history
+            who = f"{who} (last editor of the record)"
         return f"{who}, {change['changed_at'][:16].replace('T', ' ')}" if change["changed_at"] else who
 
 

@@ -55,7 +55,8 @@ def _with_team_check(rows: Frame, world: World) -> Frame:
     sizes = world.team_members.group_by(*_KEY).agg(nw.len().cast(nw.Int64()).alias("_size"))
     checked = rows.join(sizes, on=_KEY, how="left")
     size = nw.col("_size")
-    reason = text("account team has ", size.cast(nw.String()), " members; an owner change by REST would drop it")
+    members = text(size.cast(nw.String()), cases([(size == 1, " member")], " members"))
+    reason = text("account team has ", members, "; an owner change by REST would drop it")
     drops = one_of(nw.col("field"), _USERS) & certain(size > 0)
     return checked.with_columns(_team=nw.when(drops).then(reason)).drop("_size")
 
