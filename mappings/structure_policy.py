@@ -41,6 +41,7 @@ class AuthorityPolicy(Strict):
     expires_days: dict[str, int] = Field(default_factory=dict)  # source -> days from valid_from where no end is given
     defaults: tuple[AuthorityDefault, ...]
     inherit_tier_from: tuple[Level, ...] = ("REGION", "SYSTEM", "MSO", "PLATFORM", "GPO")
+    standalone_kinds: tuple[Literal["HOSPITAL", "PHYSICIAN_GROUP", "ASC", "POST_ACUTE", "OTHER"], ...] = ()
 
 
 EventKind = Literal[

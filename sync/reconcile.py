@@ -21,14 +21,17 @@ from sync.enrichment import enrich
 from sync.hierarchy.doubts import doubts
 from sync.hierarchy.forest import Forest, Linked, grow, named_roots
 from sync.hierarchy.status import gone
-from sync.identity.keys import link
+from sync.identity.judge import link
+from sync.identity.judge import problems as open_links
 from sync.planning.plan import build_plan
+from sync.problem import Problem
 from sync.proposals import Findings, propose
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.holders import confirmed_facts, holders
 from sync.segmentation.members import certificate_of_need
 from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import profiles
+from sync.segmentation.standalone import with_standalone
 from sync.segmentation.tiers import assign_tiers
 from sync.structure import lags, structure
 from sync.territory.books import winner
@@ -56,14 +59,19 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
         holds=standing.proposed,
         structure=found.structure,
         latency=lags(forest, desired, world, mappings.policies.hierarchy, as_of, engine),
-        problems=doubts(forest, engine),
+        problems=tuple(sorted((*doubts(forest, engine), *open_links(found.open_pairs)), key=_by_code)),
     )
+
+
+def _by_code(problem: Problem) -> tuple[str, str, tuple[str, ...]]:
+    return problem.code, problem.subject, problem.refs
 
 
 def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tuple[Findings, Forest]:
     """Stages 1 to 6: what is known of every account, before any CRM value is looked at for change."""
     policies = mappings.policies
-    links = link(world, policies.identity, engine)
+    identity = link(world, policies.identity, mappings.places, engine)
+    links = identity.links
     accounts = enrich(world, links, policies.survivorship, engine)
     confirmed = engine.materialize(confirmed_facts(world, links, as_of))
     linked = Linked(world=world, links=links, accounts=accounts, confirmed=confirmed)
@@ -82,7 +90,8 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         segments=policies.segments,
     )
     facts = classify(evidence, policies.tiers, engine)
-    tiers = assign_tiers(deciding, facts, policies.tiers, engine)
+    inherited = assign_tiers(deciding, facts, policies.tiers, engine)
+    tiers = with_standalone(inherited, evidence, policies.tiers, policies.authority.standalone_kinds, engine)
     about = About(
         world=world,
         links=links,
@@ -108,5 +117,6 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         structure=structure(linked, forest, recorded, happened, policies, engine),
         roots=named_roots(world, links),
         blanks=forest.feed.blanks,
+        open_pairs=identity.open_pairs,
     )
     return findings, forest

@@ -38,6 +38,7 @@ TIERS: Schema = {
     "predicates": TEXT,  # "is_idn=T, target_strong=U, ..."
     "evidence": TEXT,  # JSON: the facts, each with bounds and source
     "is_known": BOOL,  # anything at all is known of the deciding organisation
+    "standalone_tier": TEXT,  # by its own row alone; null = not judged (sync/segmentation/standalone.py)
 }
 """One row per account."""
 
