@@ -73,6 +73,7 @@ ROUTING_FACTS: tuple[PolicyFact, ...] = (
     _fact("tier_status", str, "CONFIRMED, or what keeps the tier provisional"),
     _fact("state", str, "USPS state code of the account"),
     _fact("owner_role", str, "Role in which the owner holds the account; unknown without an owner"),
+    _fact("motion", str, "How the account is sold to", values=MOTIONS),
 )
 """Facts of routing.yaml, one value per account."""
 

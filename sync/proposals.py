@@ -18,7 +18,7 @@ from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
 from sync.structure import Structure
 from sync.territory.people import native_users
-from sync.territory.routing import route, routing_facts, with_routing_facts
+from sync.territory.routing import route, routing_facts, with_motion, with_routing_facts
 from sync.world import TEXT, World
 
 
@@ -119,7 +119,8 @@ def _accounts(found: Findings, policies: Policies) -> Frame:
     )
     in_system = (nw.col("members") > 1) | certain(nw.col("is_named_root"))
     member_of = nw.when(in_system).then(nw.col("system_name"))
-    routed = route(with_routing_facts(table.with_columns(member_of.alias("member_of"))), policies.routing)
+    known = with_motion(table.with_columns(member_of.alias("member_of")), found.profiles)
+    routed = route(with_routing_facts(known), policies.routing)
     return routed.select(*_ABOUT)
 
 

@@ -26,7 +26,7 @@ from sync.territory.deciding import AuthorityRecord
 from sync.territory.leads import Basis, Inputs, Place
 from sync.territory.matching import Known, Register
 from sync.territory.people import DEFAULT_ROLE, state_owners
-from sync.territory.routing import route, routing_facts, with_routing_facts
+from sync.territory.routing import route, routing_facts, with_motion, with_routing_facts
 from sync.world import World
 
 _OWNERSHIP = ("*", "ownership", "owner")
@@ -223,12 +223,11 @@ def _table(sources: Sources, engine: Engine) -> Frame:
         .join(kinds.select("account_id", "archetype"), on="account_id", how="left")
         .join(over, on="account_id", how="left")
     )
-    routed = route(with_routing_facts(engine.materialize(table)), policies.routing)
+    known = engine.materialize(with_motion(table, found.profiles))
+    routed = route(with_routing_facts(known), policies.routing)
     org_type = nw.when(nw.col("org_type__lo") == nw.col("org_type__hi")).then(nw.col("org_type__lo"))
     named = routed.with_columns(org_type=org_type, name=nw.coalesce("name", "system_name"))
-    if found.profiles is None:
-        return engine.materialize(named.with_columns(motion=nw.lit(None, dtype=nw.String())))
-    return engine.materialize(named.join(found.profiles.select("account_id", "motion"), on="account_id", how="left"))
+    return engine.materialize(named)
 
 
 def _linked(sources: Sources) -> Linked:

@@ -7,10 +7,17 @@ import narwhals as nw
 from mappings.expressions import parse
 from mappings.policy import RoutingPolicy
 from sync.engine import Frame
-from sync.frames import cases
+from sync.frames import cases, null
 from sync.segmentation.predicates import column, facts_of, is_true
+from sync.world import TEXT
 
-_OF_ACCOUNT = {"account_tier": "tier", "tier_status": "tier_status", "state": "state", "owner_role": "owner_role"}
+_OF_ACCOUNT = {
+    "account_tier": "tier",
+    "tier_status": "tier_status",
+    "state": "state",
+    "owner_role": "owner_role",
+    "motion": "motion",
+}
 """Facts that only routing knows, and the column each is read from."""
 
 
@@ -28,7 +35,14 @@ def routing_facts(policy: RoutingPolicy) -> tuple[str, ...]:
     return tuple(sorted(asked - set(_OF_ACCOUNT)))
 
 
+def with_motion(table: Frame, profiles: Frame | None) -> Frame:
+    """Adds `motion` by `account_id`; null where no profile says so."""
+    if profiles is None:
+        return table.with_columns(motion=null(TEXT))
+    return table.join(profiles.select("account_id", "motion"), on="account_id", how="left")
+
+
 def with_routing_facts(table: Frame) -> Frame:
-    """Adds the bounds of the facts that only routing knows, from columns tier, tier_status, state and owner_role."""
+    """Adds the bounds of the facts that only routing knows, from tier, tier_status, state, owner_role, motion."""
     ends = [nw.col(name).alias(f"{fact}{end}") for fact, name in _OF_ACCOUNT.items() for end in ("__lo", "__hi")]
     return table.with_columns(*ends)

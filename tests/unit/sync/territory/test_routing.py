@@ -11,7 +11,7 @@ from sync.segmentation.classify import FACT_BOUNDS
 from sync.territory.routing import route, with_routing_facts
 from sync.world import TEXT
 
-SCHEMA = {**FACT_BOUNDS, "tier": TEXT, "tier_status": TEXT, "state": TEXT, "owner_role": TEXT}
+SCHEMA = {**FACT_BOUNDS, "tier": TEXT, "tier_status": TEXT, "state": TEXT, "owner_role": TEXT, "motion": TEXT}
 SHIPPED = load().policies.routing
 
 
@@ -24,6 +24,11 @@ def queue(policy: RoutingPolicy = SHIPPED, **values: Any) -> tuple[str, str]:
 
 def test_a_contract_in_force_goes_to_activation_before_any_tier() -> None:
     assert queue(gpo_covered=True, tier="T1") == ("CONTRACT_ACTIVATION", "gpo-activation")
+
+
+def test_t30_a_contract_of_a_competitor_is_no_activation() -> None:
+    assert queue(gpo_covered=True, motion="DISPLACEMENT", tier="T1") == ("DISPLACEMENT", "displacement")
+    assert queue(gpo_covered=True, motion="CONTRACT_ACTIVATION") == ("CONTRACT_ACTIVATION", "gpo-activation")
 
 
 def test_an_unknown_contract_does_not_match_and_the_tier_decides() -> None:
