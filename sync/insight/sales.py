@@ -11,6 +11,8 @@ from sync.insight.kpi import NO_BENCHMARK, OPEN_TYPE, Counted, Kpi, grouped, pct
 from sync.insight.standing import Row, before, days_between
 from sync.insight.statistics import differ, gap, kaplan_meier_median, median, shrunk, spread, wilson
 
+_ROUNDING = 1e-9  # 0.6 / 0.2 is a hair less than 3
+
 
 def win_rate_kpi(book: Counted) -> Kpi:
     """R48 with the benchmark of R45."""
@@ -182,7 +184,9 @@ def lift(won: int, n: int, average: float, policy: KpiPolicy) -> Row:
     verdict_ = "unknown"
     if times is not None and rate.low is not None:
         sure = n >= policy.min_n and rate.low / average > 1
-        verdict_ = "ICP" if times >= policy.lift and sure else "suggestive" if times > 1 else "below average"
+        verdict_ = (
+            "ICP" if times >= policy.lift - _ROUNDING and sure else "suggestive" if times > 1 else "below average"
+        )
     calm = shrunk(won, n, average, policy.shrink_n) if n else None
     return {**rate_row(rate, policy), "lift": None if times is None else round(times, 2),
             "shrunk_pct": pct(calm), "verdict": verdict_}  # fmt: skip

@@ -177,17 +177,17 @@ def _segments(batch: pa.RecordBatch) -> list[str]:
 
 def _priors(pointed: Frame, plain: Card, engine: Engine) -> dict[tuple[str, str], int]:
     """Median points of the known peers of each segment, where there are enough of them."""
-    found: dict[tuple[str, str], int] = {}
-    for leaf in plain.leaves:
-        known = pointed.filter(~nw.col(leaf.name).is_null())
-        counted = known.group_by("segment", leaf.name).agg(nw.len().cast(INT).alias("n"))
-        per_segment: dict[str, list[tuple[int, int]]] = {}
-        for row in engine.rows(counted):
-            per_segment.setdefault(row["segment"], []).append((row[leaf.name], row["n"]))
-        for segment, counts in per_segment.items():
-            if sum(n for _, n in counts) >= plain.policy.missing.min_peers:
-                found[segment, leaf.name] = weighted_median(sorted(counts))
-    return found
+    names = [leaf.name for leaf in plain.leaves]
+    if not names:
+        return {}
+    long = pointed.unpivot(names, index="segment", variable_name="feature", value_name="points")
+    counted = long.filter(~nw.col("points").is_null()).group_by("segment", "feature", "points").agg(nw.len().alias("n"))
+    peers: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for row in engine.rows(counted):
+        peers.setdefault((row["segment"], row["feature"]), []).append((row["points"], row["n"]))
+    least = plain.policy.missing.min_peers
+    enough = {key: counts for key, counts in peers.items() if sum(n for _, n in counts) >= least}
+    return {key: weighted_median(sorted(counts)) for key, counts in enough.items()}
 
 
 def _score_batch(batch: pa.RecordBatch, ready: Card) -> pa.RecordBatch:
