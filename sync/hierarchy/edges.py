@@ -29,6 +29,8 @@ EDGES: Schema = {
     "source_ref": TEXT,
     "effective_from": TEXT,  # ISO date, null = always
     "effective_to": TEXT,  # first day it no longer holds, null = open
+    "stated_to": TEXT,  # the end it had before a later statement ended it
+    "ended_seen": TEXT,  # when that statement was first seen; null = its end is its own
     "first_seen": TEXT,  # ISO date the source first showed it; null = not said
     "is_override": BOOL,  # a steward's word that decides alone; one that names the child itself: it stands alone
     "state": TEXT,  # ACTIVE, ANNOUNCED, ENDED, REJECTED

@@ -153,12 +153,12 @@ def _as_edges(about: Frame, policy: HierarchyPolicy) -> Frame:
         source_ref=nw.col("ref"),
     )
     newest = first_by(dated, [*pair, "begins"], ["first_seen", "ref"], descending=["first_seen"])
-    after = nw.col("begins").shift(-1).over(*pair, order_by=["begins"])
-    own_end = nw.col("effective_to")
-    ended = newest.with_columns(after=after).with_columns(
-        effective_to=cases(
-            [(nw.col("after").is_null(), own_end), (own_end < nw.col("after"), own_end)], nw.col("after")
-        )
+    after, after_seen = (nw.col(name).shift(-1).over(*pair, order_by=["begins"]) for name in ("begins", "first_seen"))
+    own_end, is_last = nw.col("effective_to"), nw.col("after").is_null()
+    keeps = is_last | certain(own_end < nw.col("after"))
+    ended = newest.with_columns(after=after, after_seen=after_seen, stated_to=own_end).with_columns(
+        effective_to=cases([(keeps, own_end)], nw.col("after")),
+        ended_seen=nw.when(~keeps).then(nw.col("after_seen")),
     )
     return conform(ended, EDGES)
 

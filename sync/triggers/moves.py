@@ -72,6 +72,7 @@ def _usable(edges: Frame, hierarchy: HierarchyPolicy) -> Frame:
         begins=nw.coalesce("effective_from", nw.lit(_ALWAYS)),
         ends=nw.coalesce("effective_to", nw.lit(_NEVER)),
         seen=nw.coalesce("first_seen", nw.lit(_ALWAYS)),
+        said=nw.coalesce("stated_to", nw.lit(_NEVER)),
     )
 
 
@@ -115,8 +116,11 @@ def _edges_at(sites: Frame, edges: Frame) -> Frame:
     """The edges of each site that hold at its moment."""
     joined = sites.rename({"account_id": "child"}).join(edges, on="child", how="inner")
     day = nw.col("day")
-    before = (nw.col("begins") < day) & (nw.col("ends") >= day)
-    on_it = (nw.col("begins") <= day) & (nw.col("ends") > day)
+    # An end that was only known later had not come yet, as far as anybody knew.
+    unknown_end = certain(nw.col("ended_seen") >= nw.col("known"))
+    ends = nw.when(unknown_end).then(nw.col("said")).otherwise(nw.col("ends"))
+    before = (nw.col("begins") < day) & (ends >= day)
+    on_it = (nw.col("begins") <= day) & (ends > day)
     holds = nw.when(nw.col("variant") == _BEFORE).then(before).otherwise(on_it)
     return joined.filter(holds, nw.col("seen") < nw.col("known"))
 
