@@ -65,6 +65,11 @@ class Database:
         return self._url.get_backend_name() == "sqlite"
 
     @property
+    def url(self) -> sa.URL:
+        """Its address, password included: not for messages, see `subject`."""
+        return self._url
+
+    @property
     def file(self) -> str:
         """Path of the SQLite file; "" on a server."""
         return (self._url.database or "") if self.is_sqlite else ""
@@ -109,6 +114,16 @@ class Database:
         """Raise StoreError unless the database is there, readable, and of this version's schema. Read-only."""
         with self.read():
             pass
+
+    def exists(self) -> bool:
+        """True where there is a file, or a server that answers with a schema."""
+        if self.is_sqlite:
+            return Path(self.file).exists()
+        try:
+            self.check()
+        except StoreError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close idle connections."""

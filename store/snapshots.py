@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -45,6 +45,15 @@ class Snapshot:
     meta: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Rows that lie in a file which no snapshot names yet."""
+
+    sha256: str
+    row_count: int
+    schema_hash: str
+
+
 class Snapshots:
     """The register of snapshots and their files."""
 
@@ -52,11 +61,16 @@ class Snapshots:
         self._database = database
         self._files = files
 
+    def write(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Written:
+        """Store rows as they come, in bounded memory; `save` makes the snapshot of it."""
+        sha256, rows = self._files.write_batches(schema, batches)
+        return Written(sha256=sha256, row_count=rows, schema_hash=schema_hash(schema))
+
     def save(
         self,
         source: str,
         object_: str,
-        table: pa.Table,
+        table: pa.Table | Written,
         *,
         cursor: str | None = None,
         complete: bool = True,
@@ -66,7 +80,7 @@ class Snapshots:
         lease: Lease | None = None,
     ) -> Snapshot:
         """Store the table, then its row with the cursor in one transaction (under the lease, where one is given)."""
-        sha256 = self._files.write(table)
+        kept = table if isinstance(table, Written) else self._written(table)
         with self._database.state() as conn:
             if lease is not None:
                 require_epoch(conn, lease)
@@ -78,9 +92,9 @@ class Snapshots:
                 taken_at=self._database.now(),
                 cursor=cursor,
                 complete=complete,
-                row_count=table.num_rows,
-                sha256=sha256,
-                schema_hash=schema_hash(table.schema),
+                row_count=kept.row_count,
+                sha256=kept.sha256,
+                schema_hash=kept.schema_hash,
                 status=status,
                 verdict=dict(verdict or {}),
                 meta=dict(meta or {}),
@@ -130,16 +144,13 @@ class Snapshots:
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
         """Delete files that no row of the state points to; how many."""
-        pointers = (
-            snapshot.c.sha256,
-            agreed_part.c.sha256,
-            plan.c.items_sha256,
-            plan.c.changes_sha256,
-            plan.c.events_sha256,
-        )
         with self._database.read() as conn:
-            keep = {value for column in pointers for value in conn.scalars(sa.select(column))}
+            keep = pointed_at(conn)
         return self._files.sweep(keep, older_than_s=older_than_s)
+
+    def _written(self, table: pa.Table) -> Written:
+        sha256 = self._files.write(table)
+        return Written(sha256=sha256, row_count=table.num_rows, schema_hash=schema_hash(table.schema))
 
     def _accepted(self, source: str, object_: str, *, skip: int) -> Snapshot | None:
         query = (
@@ -152,6 +163,18 @@ class Snapshots:
         with self._database.read() as conn:
             row = conn.execute(query).mappings().one_or_none()
         return _snapshot(row) if row else None
+
+
+def pointed_at(conn: sa.Connection) -> frozenset[str]:
+    """sha256 of every file that a row of the state points to."""
+    pointers = (
+        snapshot.c.sha256,
+        agreed_part.c.sha256,
+        plan.c.items_sha256,
+        plan.c.changes_sha256,
+        plan.c.events_sha256,
+    )
+    return frozenset(value for column in pointers for value in conn.scalars(sa.select(column)))
 
 
 def schema_hash(schema: pa.Schema) -> str:

@@ -19,6 +19,7 @@ from jobs.cli import (
     apply,
     audit,
     daemon,
+    db,
     decide,
     demo,
     doctor,
@@ -94,6 +95,7 @@ app.add_typer(feeds.app, name="feeds")
 app.add_typer(holds.app, name="holds")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
+app.add_typer(db.app, name="db")
 app.add_typer(policy.app, name="policy")
 
 CODES: tuple[tuple[type[BaseException], Exit], ...] = (
