@@ -6,9 +6,12 @@ of the overlay. Every problem of every file is reported at once.
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -37,6 +40,7 @@ from mappings.schema import CrmMap, FeedLayout
 
 CRM_FILES = ("salesforce.yaml", "hubspot.yaml")
 REGULATION_FILE = "regulation.yaml"
+PLACES_FILE = "data/zcta_centroids.csv.gz"
 _MAX_BYTES = 4 << 20
 
 
@@ -62,6 +66,18 @@ def load(overlay: Path | None = None) -> Mappings:
     if reading.problems or mappings is None:
         raise MappingError(tuple(sorted(set(reading.problems), key=lambda p: (p.file, p.line, p.fact))))
     return mappings
+
+
+@cache
+def read_places() -> dict[str, tuple[int, int]]:
+    """ZIP tabulation areas: code -> latitude and longitude in ten-thousandths of a degree. Source: Census gazetteer."""
+    text = gzip.decompress((files("mappings") / PLACES_FILE).read_bytes()).decode("ascii")
+    rows = csv.DictReader(text.splitlines())
+    return {row["zcta"]: (_ten_thousandths(row["lat"]), _ten_thousandths(row["lon"])) for row in rows}
+
+
+def _ten_thousandths(degrees: str) -> int:
+    return round(float(degrees) * 10_000)
 
 
 def _packaged() -> dict[str, str]:
@@ -154,7 +170,8 @@ class _Reading:
             "regulation": regulation.states,
             "regulation_checked_on": regulation.checked_on,
         }
-        return Mappings(**content, digest=_digest(content))
+        places = read_places()
+        return Mappings(**content, places=places, digest=_digest({**content, "places": sorted(places.items())}))
 
     def _model(self, name: str, text: str, model: Any) -> Any:
         document = self._documents[name] = read(text, name)

@@ -6,18 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mappings.identity_policy import IdentityPolicy as IdentityPolicy
 from mappings.insight_policy import KpiPolicy, ScorePolicy, SegmentPolicy
 from mappings.routing_policy import HoldPolicy, LeadPolicy
 from mappings.schema import CrmMap, FeedLayout, Strict
 from mappings.schema import Header as Header
 from mappings.structure_policy import AuthorityPolicy, TriggerPolicy
-
-
-class IdentityPolicy(Strict):
-    """Which keys may link records, strongest first. An ambiguous key never links."""
-
-    policy: Header
-    keys: tuple[Literal["definitive_id", "npi", "ccn", "domain", "name_zip"], ...]
 
 
 class SurvivorshipPolicy(Strict):
@@ -289,4 +283,5 @@ class Mappings(Strict):
     policies: Policies
     regulation: tuple[Regulation, ...]
     regulation_checked_on: str = ""  # ISO date, empty = never
+    places: dict[str, tuple[int, int]] = Field(default_factory=dict)  # ZIP -> latitude, longitude in 1/10,000 degree
     digest: str  # sha256 over the canonical JSON of all of the above

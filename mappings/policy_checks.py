@@ -11,6 +11,7 @@ from typing import Any
 from mappings.canonical import ACCOUNT, MANAGED
 from mappings.expressions import Compare, Expr, check, near, parse, references, walk
 from mappings.facts import ROUTING_FACTS, TIER_FACTS, vocabulary
+from mappings.identity_checks import check_model
 from mappings.located import Document, MappingProblem, Path
 from mappings.models import validate
 from mappings.monotone import TooManyCases, violations
@@ -66,6 +67,7 @@ def check_identity(document: Document, policy: IdentityPolicy) -> Problems:
     if not policy.keys:
         yield document.problem(("keys",), "no key is named, so nothing could ever be linked")
     yield from _check_repeats(document, ("keys",), policy.keys)
+    yield from check_model(document, policy.model) if policy.model else ()
 
 
 def check_survivorship(document: Document, policy: SurvivorshipPolicy, sources: frozenset[str]) -> Problems:

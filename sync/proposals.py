@@ -14,6 +14,7 @@ from mappings.policy import Policies
 from sync.engine import Engine, Frame
 from sync.frames import Expr, cases, certain, null, text
 from sync.hierarchy.native import SEVERAL, native_parents
+from sync.identity.contest import OpenPair
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
 from sync.structure import Structure
@@ -38,6 +39,7 @@ class Findings:
     blanks: Frame  # account_id of firms whose system vanished from the feed
     structure: Structure
     profiles: Frame | None = None  # PROFILES
+    open_pairs: tuple[OpenPair, ...] = ()  # parties that may be one organisation; a person decides
 
 
 _FLAG = {"reason": "flag_reason", "rule": "flag_rule", "source_ref": "flag_ref", "events": "flag_events"}

@@ -107,6 +107,15 @@ FIELD_CHANGES: Schema = {
 CROSSWALK: Schema = {"source": TEXT, "source_id": TEXT, "account_id": TEXT, "how": TEXT}
 """Links kept from earlier runs. `source` is a connection id or a feed name."""
 
+LINK_DECISIONS: Schema = {
+    "source": TEXT,
+    "source_id": TEXT,
+    "other_source": TEXT,
+    "other_id": TEXT,
+    "verdict": TEXT,  # link, not_link
+}
+"""What persons said about two parties being one organisation; the newest word per pair. It wins for ever."""
+
 AGREED: Schema = {
     "connection": TEXT,
     "record_id": TEXT,
@@ -214,6 +223,7 @@ class World:
     agreed: Frame  # AGREED
     overrides: Frame  # OVERRIDES
     holds: Frame  # HOLDS
+    link_decisions: Frame | None = None  # LINK_DECISIONS; none made
     edge_facts: Frame | None = None  # EDGE_FACTS; none delivered
     authority_facts: Frame | None = None  # AUTHORITY_FACTS; none delivered
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)  # connection -> managed fields not readable

@@ -17,6 +17,7 @@ from mappings.policy import IdentityPolicy
 from sync.engine import Engine, Frame
 from sync.frames import lowest_by, stack, text
 from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
+from sync.identity.sticky import Decided, decided, succeeded
 from sync.world import INT, LINKS, TEXT, World
 
 SIMILAR_NAME = 80
@@ -29,14 +30,14 @@ _COMPARED = (
     *("name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain", "kind_group"),
     *("specialty", "npi", "ccn", "wrong_class"),
 )
-_PAIR = ("source", "source_id", "cluster", "key", "value", "priority")
+_PAIR = ("party", "code", "priority", "source", "source_id", "cluster", "key", "value")
+_NUMBERS = frozenset({"party", "code", "priority"})
 _NAMES = ("name_key", "former_key", "name_key__other", "former_key__other")
 _SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "ccn", "kind_group")
 _TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike")
 _COMPARED_NAMES = pa.schema(
     [
-        *((name, pa.string()) for name in _PAIR if name != "priority"),
-        ("priority", pa.int64()),
+        *((name, pa.int64() if name in _NUMBERS else pa.string()) for name in _PAIR),
         *((name, pa.bool_()) for name in _TRAITS),
         ("similarity", pa.int64()),
     ]
@@ -49,13 +50,19 @@ _ROUNDS = 2  # of mutual best; what two rounds leave over contradicts itself and
 
 
 def link(world: World, policy: IdentityPolicy, engine: Engine) -> Frame:
-    """LINKS of a world: one row per live CRM record and per firm."""
-    parties = make_parties(world, engine)
-    held = engine.materialize(_held_values(parties, policy.keys))
-    clusters = engine.materialize(_start(parties, world.crosswalk))
+    """LINKS of a world by keys alone: one row per live CRM record and per firm."""
+    clusters = link_by_keys(world, make_parties(world, engine), policy.keys, engine)
+    return engine.materialize(name_accounts(clusters, engine))
+
+
+def link_by_keys(world: World, parties: Frame, keys: tuple[str, ...], engine: Engine) -> Frame:
+    """CLUSTERS of a world: what persons decided, then what earlier runs linked, then what keys link."""
+    said = decided(world, engine)
+    held = engine.materialize(_held_values(parties, keys))
+    clusters = said.applied(engine.materialize(_start(parties, succeeded(world, engine))), engine)
     for rank in _RANKS:
-        clusters = _link_source(clusters, parties, held, rank, engine)
-    return engine.materialize(_name_accounts(clusters, engine))
+        clusters = _link_source(clusters, parties, held, rank, said, engine)
+    return clusters
 
 
 def _start(parties: Frame, crosswalk: Frame) -> Frame:
@@ -64,27 +71,32 @@ def _start(parties: Frame, crosswalk: Frame) -> Frame:
         "source",
         "source_id",
         nw.col("account_id").alias("known_account"),
-        (nw.len().over("account_id") > 1).alias("was_linked"),
     )
     own = nw.concat_str([nw.lit("own"), nw.col("source"), nw.col("source_id")], separator="|")
     kept = nw.concat_str([nw.lit("kept"), nw.col("known_account")], separator="|")
-    is_kept = nw.col("was_linked").fill_null(value=False)
+    shared = known.join(parties.select("source", "source_id"), on=["source", "source_id"], how="semi")
+    shared = shared.group_by("known_account").agg(nw.len().alias("members"))
+    is_kept = (nw.col("members") > 1).fill_null(value=False)
     return (
-        parties.select("source", "source_id", "rank")
+        parties.select("party", "source", "source_id", "rank")
         .join(known, on=["source", "source_id"], how="left")
+        .join(shared, on="known_account", how="left")
         .with_columns(
             is_kept.alias("is_kept"),
             nw.when(is_kept).then(kept).otherwise(own).alias("cluster"),
             nw.when(is_kept).then(nw.lit("crosswalk")).otherwise(nw.lit("own")).alias("how"),
             nw.when(is_kept).then(nw.lit('{"key":"crosswalk"}')).alias("evidence"),
         )
-        .drop("was_linked")
+        .drop("members")
     )
 
 
 def _held_values(parties: Frame, keys: tuple[str, ...]) -> Frame:
-    """Key values in long form, strongest key first (`priority` 0), with how many parties of a source hold each."""
-    columns = ("source", "source_id", "rank")
+    """Key values in long form, strongest key first (`priority` 0), with how many parties of a source hold each.
+
+    `code` is a number that key and value have in common wherever they come: two texts are slow to join by.
+    """
+    columns = ("party", "source", "source_id", "rank")
     parts = [
         parties.filter(~nw.col(key).is_null()).select(
             *columns,
@@ -94,12 +106,14 @@ def _held_values(parties: Frame, keys: tuple[str, ...]) -> Frame:
         )
         for index, key in enumerate(keys)
     ]
-    return nw.concat(parts, how="vertical").with_columns(nw.len().over("source", "key", "value").alias("holders"))
+    first = nw.col("party").min().over("priority", "value")
+    coded = nw.concat(parts, how="vertical").with_columns(code=first * len(keys) + nw.col("priority"))
+    return coded.with_columns(nw.len().over("source", "code").alias("holders"))
 
 
-def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, engine: Engine) -> Frame:
+def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, said: Decided, engine: Engine) -> Frame:
     """The clusters after the free parties of one source joined those that have no member of it yet."""
-    free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("source", "source_id")
+    free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("party")
     if not engine.count(free.head(1)):
         return clusters
     targets = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
@@ -107,43 +121,35 @@ def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, engine
         return clusters
     taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
     pairs = _candidates(free, targets.join(taken, on="cluster", how="anti"), held)
-    chosen = _one_to_one(engine.materialize(_corroborated(pairs, parties, engine)), engine)
+    pairs = engine.materialize(_corroborated(pairs, parties, engine))
+    barred = said.barred(clusters, engine)
+    if barred is not None:
+        pairs = pairs.join(barred, on=["source", "source_id", "cluster"], how="anti")
+    chosen = _one_to_one(pairs, engine)
     renamed = {name: f"{name}__new" for name in ("cluster", "how", "evidence")}
-    joined = clusters.join(chosen.rename(renamed), on=["source", "source_id"], how="left")
+    joined = clusters.join(chosen.rename(renamed), on="party", how="left")
     renewed = [nw.coalesce(new, old).alias(old) for old, new in renamed.items()]
     return engine.materialize(joined.with_columns(*renewed).drop(*renamed.values()))
 
 
 def _candidates(free: Frame, targets: Frame, held: Frame) -> Frame:
     """Pairs of a free party and a cluster that share a key value which only they hold, one row per cluster member."""
-    on_target = held.join(targets.select("source", "source_id", "cluster"), on=["source", "source_id"], how="inner")
-    once = (
-        on_target.select("key", "value", "cluster")
-        .unique()
-        .with_columns(nw.len().over("key", "value").alias("clusters"))
-        .filter(nw.col("clusters") == 1)
+    mine = held.filter(nw.col("holders") == 1).join(free, on="party", how="semi")
+    shared = held.select("party", "code").join(mine.select("code"), on="code", how="semi")
+    on_target = shared.join(targets.select("party", "cluster"), on="party", how="inner")
+    clusters = on_target.group_by("code").agg(
+        nw.col("cluster").min().alias("lowest"), nw.col("cluster").max().alias("highest")
     )
-    members = on_target.join(once.select("key", "value"), on=["key", "value"], how="semi").select(
-        "key",
-        "value",
-        "cluster",
-        nw.col("source").alias("source__other"),
-        nw.col("source_id").alias("source_id__other"),
-    )
-    mine = held.filter(nw.col("holders") == 1).join(free, on=["source", "source_id"], how="semi")
-    pairs = mine.join(members, on=["key", "value"], how="inner")
-    return pairs.select(*_PAIR, "source__other", "source_id__other")
+    once = clusters.filter(nw.col("lowest") == nw.col("highest")).select("code")
+    members = on_target.join(once, on="code", how="semi").rename({"party": "party__other"})
+    return mine.join(members, on="code", how="inner").select(*_PAIR, "party__other")
 
 
 def _corroborated(pairs: Frame, parties: Frame, engine: Engine) -> Frame:
     """The pairs that something besides the key supports and nothing contradicts."""
-    here = parties.select("source", "source_id", *_COMPARED)
-    there = parties.select(
-        *(nw.col(name).alias(f"{name}__other") for name in ("source", "source_id", *_COMPARED)),
-    )
-    both = pairs.join(here, on=["source", "source_id"], how="inner").join(
-        there, on=["source__other", "source_id__other"], how="inner"
-    )
+    here = parties.select("party", *_COMPARED)
+    there = here.rename({name: f"{name}__other" for name in ("party", *_COMPARED)})
+    both = pairs.join(here, on="party", how="inner").join(there, on="party__other", how="inner")
     both = both.filter(~_differ("state"), ~_differ("kind_group"))
     described = both.select(
         *_PAIR,
@@ -197,7 +203,7 @@ def _is_enough() -> nw.Expr:
     weak = nw.col("unlike") | (nw.col("doubtful") & ~nw.col("same_kind_group"))
     both_numbers = nw.col("same_npi") & nw.col("same_ccn")
     agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain") | both_numbers
-    is_name, is_domain = nw.col("key") == "name_zip", nw.col("key") == "domain"
+    is_name, is_domain = nw.col("key").is_in(["name_zip", "system_place"]), nw.col("key") == "domain"
     by_domain = is_domain & similar & here & near & ~nw.col("unlike")
     return (is_name & (sure | ~weak)) | by_domain | (~is_name & ~is_domain & agrees)
 
@@ -217,26 +223,24 @@ def _support() -> nw.Expr:
 
 def _one_to_one(pairs: Frame, engine: Engine) -> Frame:
     """Per source at most one cluster per party and one party per cluster, by rounds of mutual best."""
-    best = pairs.group_by("source", "source_id", "cluster", "key", "value").agg(
-        nw.col("priority").min(), nw.col("agrees").max(), nw.col("similarity").max()
-    )
+    same_in_all = [nw.col(name).min() for name in _PAIR if name not in ("party", "code")]
+    best = pairs.group_by("party", "code").agg(*same_in_all, nw.col("agrees").max(), nw.col("similarity").max())
     ranked = best.with_columns(order=text(_digits(nw.col("priority")), _digits(100 - nw.col("similarity")), *_TIES))
     rest = engine.materialize(ranked)
     rounds = []
     for _ in range(_ROUNDS):
-        mine = lowest_by(rest, ["source", "source_id"], "order")
+        mine = lowest_by(rest, ["party"], "order")
         theirs = lowest_by(rest, ["source", "cluster"], "order")
-        pair = ["source", "source_id", "cluster"]
+        pair = ["party", "cluster"]
         chosen = engine.materialize(mine.join(theirs.select(*pair), on=pair, how="semi"))
         rounds.append(chosen.select(*_PAIR, "agrees"))
-        rest = rest.join(chosen.select("source", "source_id"), on=["source", "source_id"], how="anti")
+        rest = rest.join(chosen.select("party"), on="party", how="anti")
         rest = engine.materialize(rest.join(chosen.select("source", "cluster"), on=["source", "cluster"], how="anti"))
         if not engine.count(rest.head(1)):
             break
     evidence = text('{"key":"', nw.col("key"), '","value":"', nw.col("value"), '","agrees":"', nw.col("agrees"), '"}')
     return stack(rounds).select(
-        "source",
-        "source_id",
+        "party",
         "cluster",
         nw.col("key").alias("how"),
         evidence.alias("evidence"),
@@ -248,7 +252,7 @@ def _digits(number: nw.Expr) -> nw.Expr:
     return (number + 1000).cast(TEXT)
 
 
-def _name_accounts(clusters: Frame, engine: Engine) -> Frame:
+def name_accounts(clusters: Frame, engine: Engine) -> Frame:
     """LINKS with the account of each cluster: the crosswalk's where a member has one, else made of its first member."""
     own_rank = nw.when(nw.col("rank") == FEED_RANK).then(nw.lit(_FEEDS_LAST)).otherwise(nw.col("rank"))
     ranked = clusters.with_columns(

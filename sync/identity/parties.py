@@ -17,7 +17,7 @@ from sync.identity.identifiers import (
     specialty_of_kind,
     valid_npi,
 )
-from sync.identity.normalize import city_key, name_key, street_key
+from sync.identity.normalize import city_key, name_key, street_key, without_place
 from sync.world import World
 
 FEED_RANK, SALESFORCE_RANK, HUBSPOT_RANK, OTHER_RANK = 0, 10, 11, 12
@@ -28,21 +28,21 @@ _RAW = (
 )
 _TEXTS = (
     *("source", "source_id", "name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain"),
-    *("definitive_id", "npi", "ccn", "name_zip", "kind_group", "kind_from", "specialty"),
+    *("definitive_id", "npi", "ccn", "name_zip", "system_place", "kind_group", "kind_from", "specialty"),
 )
 PARTY = pa.schema([*((name, pa.string()) for name in _TEXTS), ("rank", pa.int64()), ("wrong_class", pa.bool_())])
 """One row per live CRM record and per firm.
 
-`definitive_id`, `npi`, `ccn`, `domain` and `name_zip` hold the key where it may be used, else null; `rank` orders the
-sources; `kind_group` is the kind of organisation, `kind_from` what says so (type, number or name) and `specialty` what
-a hospital does, where known; `wrong_class` marks a CCN of another kind.
+`definitive_id`, `npi`, `ccn`, `domain`, `name_zip` and `system_place` hold the key where it may be used, else null;
+`rank` orders the sources; `kind_group` is the kind of organisation, `kind_from` what says so (type, number or name)
+and `specialty` what a hospital does, where known; `wrong_class` marks a CCN of another kind.
 """
 
 
 def make_parties(world: World, engine: Engine) -> Frame:
-    """PARTY rows of a world. Deleted and merged records are no parties."""
+    """PARTY rows of a world and `party`, a number to join them by. Deleted and merged records are no parties."""
     raw = nw.concat([_firms(world.firms), _records(world.records)], how="vertical")
-    return engine.materialize(engine.map_batches(raw, make_keys, PARTY))
+    return engine.numbered(engine.map_batches(raw, make_keys, PARTY), "party")
 
 
 def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -65,6 +65,7 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
         "npi": valid_npi(text["npi"]),
         "ccn": pc.if_else(wrong, pa.scalar(None, pa.string()), text["ccn"]),
         "name_zip": _name_and_place(names, zips, cities, text["state"]),
+        "system_place": _system_place(text, pc.coalesce(by_kind, by_number, by_name)),
         "kind_group": pc.coalesce(by_kind, by_number, by_name),
         "kind_from": _first_known(type=by_kind, number=by_number, name=by_name),
         # The number is more exact than the type: rehabilitation units are often typed as their hospital.
@@ -124,6 +125,21 @@ def _wrong_class(ccns: pa.Array, by_class: pa.Array, by_kind: pa.Array) -> pa.Ar
     """True where a number is printed whose class is none, or contradicts the kind of the row."""
     clash = pc.fill_null(pc.not_equal(by_class, by_kind), fill_value=False)
     return pc.and_(pc.is_valid(ccns), pc.or_(clash, pc.is_null(by_class)))
+
+
+def _system_place(text: dict[str, pa.Array], kinds: pa.Array) -> pa.Array:
+    """Name, city and state of what may be a health system: of that kind, or of no known kind and without an address.
+
+    A trailing "- City" is left out of the name. Never the name alone: systems in several states share theirs.
+    """
+    bare = pc.and_(pc.is_null(kinds), pc.and_(pc.is_null(text["street"]), pc.is_null(text["zip5"])))
+    fits = pc.or_(pc.fill_null(pc.equal(kinds, "system"), fill_value=False), bare)
+    nothing = pa.scalar(None, pa.string())
+    if not pc.any(fits).as_py():
+        return pa.nulls(len(kinds), pa.string())
+    shown = pc.if_else(fits, text["name"], nothing)
+    place = pc.binary_join_element_wise(city_key(text["city"]), text["state"], "|")
+    return pc.binary_join_element_wise(name_key(without_place(shown, text["city"])), place, "|")
 
 
 def _name_and_place(names: pa.Array, zips: pa.Array, cities: pa.Array, states: pa.Array) -> pa.Array:

@@ -1,0 +1,273 @@
+"""The contest: firms and records that no key linked, scored against each other and matched one to one.
+
+What keys bound has left the game: exclusion says more than similarity. A firm takes at most one record of a CRM. What
+is linked here carries its evidence: what each theme added to the score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import narwhals as nw
+import numpy as np
+
+from mappings.identity_policy import IdentityPolicy, MatchModel
+from sync.engine import Engine, Frame
+from sync.frames import stack
+from sync.identity.board import FLOOR, Board, Scores, lay_out, score_alone, score_among_rivals
+from sync.identity.candidates import BLOCKED, candidates
+from sync.identity.features import Columns
+from sync.identity.model import chance, contributions
+from sync.identity.parties import FEED_RANK
+from sync.identity.sticky import Decided
+from sync.identity.traits import Places
+from sync.world import TEXT, Schema, World
+
+MODEL = "model"
+_GONE = "(gone)"
+_MOVES: Schema = {"cluster": TEXT, "to_cluster": TEXT, "to_evidence": TEXT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPair:
+    """Two parties that may be one organisation: for a person to decide."""
+
+    party: tuple[str, str]  # source, source id
+    other: tuple[str, str]
+    name: str
+    other_name: str
+    score: int  # thousandths of a logit
+    reason: str  # why it is not linked by itself
+    parts: dict[str, int]  # theme -> thousandths of a logit
+
+    @property
+    def chance(self) -> float:
+        """The probability that they are one."""
+        return chance(self.score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Everything the rounds look at."""
+
+    world: World
+    parties: Frame  # PARTY
+    places: Places
+    policy: IdentityPolicy
+    model: MatchModel
+    said: Decided
+    engine: Engine
+
+    def firms_and_records(self, clusters: Frame) -> tuple[Frame, tuple[OpenPair, ...]]:
+        """The clusters after firms took records, and the pairs left for a person."""
+        board = self.firm_board(clusters)
+        if board is None or not len(board.left):
+            return clusters, ()
+        scores = score_among_rivals(board, self.model, self.engine)
+        columns = _guard_columns(board, scores)
+        sure = np.flatnonzero((scores.final >= self.model.auto) & (doubts(columns) == 0))
+        chosen, taken = choose(board, scores.final, sure, _held(board, clusters, self.engine))
+        open_pairs = self._for_review(board, scores, columns, taken)
+        return self._joined(clusters, board, scores, chosen), open_pairs
+
+    def firm_board(self, clusters: Frame) -> Board | None:
+        """Firms and records that may meet; None where nobody is left."""
+        return self._board(clusters, self._firm_pairs(clusters))
+
+    def records_and_records(self, clusters: Frame) -> Frame:
+        """The clusters after records of different CRMs that are one organisation came together."""
+        board = self._board(clusters, self._record_pairs(clusters))
+        if board is None or not len(board.left):
+            return clusters
+        final = score_alone(board, self.model.same_record, self.engine)
+        features = board.features(np.arange(len(final)))
+        sure = (final >= self.model.duplicate) & (features["kind_clash_by_number"] == 0)
+        chosen, _ = choose(board, final, np.flatnonzero(sure), _held(board, clusters, self.engine))
+        return self._merged(clusters, board, final, chosen)
+
+    def _board(self, clusters: Frame, pairs: Frame | None) -> Board | None:
+        if pairs is None:
+            return None
+        return lay_out(self.world, self.parties, clusters, pairs, self.places, self.model, self.engine)
+
+    def _firm_pairs(self, clusters: Frame) -> Frame | None:
+        """Firms and records without one, that share a block and of which no known kind speaks against it."""
+        firms = clusters.filter(nw.col("rank") == FEED_RANK)
+        records = clusters.filter(nw.col("rank") != FEED_RANK).join(
+            firms.select("cluster").unique(), on="cluster", how="anti"
+        )
+        return self._pairs(clusters, firms, self.engine.materialize(records))
+
+    def _record_pairs(self, clusters: Frame) -> Frame | None:
+        """Records of different CRMs whose clusters lack a record of the other's CRM."""
+        records = clusters.filter(nw.col("rank") != FEED_RANK)
+        crms = records.select("cluster", "source").unique().group_by("cluster").agg(nw.len().alias("crms"))
+        alone = self.engine.materialize(records.join(crms.filter(nw.col("crms") == 1), on="cluster", how="semi"))
+        ranks = sorted({row["rank"] for row in self.engine.rows(alone.select("rank").unique())})
+        if len(ranks) < 2:
+            return None
+        parts = [
+            self._pairs(clusters, alone.filter(nw.col("rank") == low), alone.filter(nw.col("rank") == high))
+            for at, low in enumerate(ranks)
+            for high in ranks[at + 1 :]
+        ]
+        found = [part for part in parts if part is not None]
+        return stack(found) if found else None
+
+    def _pairs(self, clusters: Frame, lefts: Frame, rights: Frame) -> Frame | None:
+        engine = self.engine
+        if not engine.count(rights.head(1)) or not engine.count(lefts.head(1)):
+            return None
+        columns = self.parties.select(*BLOCKED, "kind_group", "kind_from")
+        key = ["source", "source_id"]
+        mine, theirs = (columns.join(side.select(*key), on=key, how="semi") for side in (lefts, rights))
+        pairs = candidates(mine, theirs, self.places, self.model.largest_block, engine)
+        return engine.materialize(self._possible(clusters, pairs))
+
+    def _possible(self, clusters: Frame, pairs: Frame) -> Frame:
+        """Without pairs of unlike kinds, of a CRM that the cluster has a record of, or that persons keep apart."""
+        kinds = self.parties.select("source", "source_id", "kind_group", "kind_from")
+        theirs = kinds.rename({name: f"{name}__other" for name in kinds.collect_schema().names()})
+        both = pairs.join(kinds, on=["source", "source_id"], how="inner").join(
+            theirs, on=["source__other", "source_id__other"], how="inner"
+        )
+        by_number = (nw.col("kind_from") == "number") | (nw.col("kind_from__other") == "number")
+        unlike = (nw.col("kind_group") != nw.col("kind_group__other")) & ~by_number
+        mine = clusters.select("source", "source_id", "cluster")
+        members = clusters.select("cluster", nw.col("source").alias("source__other")).unique()
+        found = both.filter(~unlike.fill_null(value=False)).join(mine, on=["source", "source_id"], how="inner")
+        found = found.join(members, on=["cluster", "source__other"], how="anti")
+        barred = self.said.barred(clusters, self.engine)
+        if barred is not None:
+            there = barred.rename({"source": "source__other", "source_id": "source_id__other"})
+            found = found.join(there, on=["source__other", "source_id__other", "cluster"], how="anti")
+        return found.select("source", "source_id", "source__other", "source_id__other")
+
+    def _joined(self, clusters: Frame, board: Board, scores: Scores, chosen: np.ndarray) -> Frame:
+        features = board.features(chosen, **scores.rivals_at(chosen)) if len(chosen) else {}
+        parts = contributions(features, self.model) if len(chosen) else []
+        return self._move(clusters, board, chosen, scores.final, parts)
+
+    def _merged(self, clusters: Frame, board: Board, final: np.ndarray, chosen: np.ndarray) -> Frame:
+        return self._move(clusters, board, chosen, final, [{} for _ in chosen])
+
+    def _move(
+        self, clusters: Frame, board: Board, chosen: np.ndarray, final: np.ndarray, parts: list[dict[str, int]]
+    ) -> Frame:
+        """The clusters after the right party's cluster of each chosen pair went over to the left one's."""
+        homes: dict[str, str] = {}
+        rows = []
+        for at, part in zip(chosen.tolist(), parts, strict=True):
+            old, new = board.clusters[board.right[at]], board.clusters[board.left[at]]
+            homes[old] = homes.get(new, new)
+            text = evidence(self.model, board.keys[board.left[at]], int(final[at]), part)
+            rows.append({"cluster": old, "to_cluster": homes[old], "to_evidence": text})
+        if not rows:
+            return clusters
+        moved = clusters.join(self.engine.table(rows, _MOVES), on="cluster", how="left")
+        is_moved = ~nw.col("to_cluster").is_null()
+        is_alone = is_moved & (nw.col("how") == "own")
+        return self.engine.materialize(
+            moved.with_columns(
+                nw.when(is_alone).then(nw.lit(MODEL)).otherwise(nw.col("how")).alias("how"),
+                nw.when(is_alone).then(nw.col("to_evidence")).otherwise(nw.col("evidence")).alias("evidence"),
+                nw.coalesce("to_cluster", "cluster").alias("cluster"),
+            ).drop("to_cluster", "to_evidence")
+        )
+
+    def _for_review(
+        self, board: Board, scores: Scores, columns: Columns, taken: Mapping[str, frozenset[str]]
+    ) -> tuple[OpenPair, ...]:
+        """One pair per firm and record at most, most likely first: what a person should look at."""
+        numbers = (columns["ccn_equal"] > 0) | (columns["npi_equal"] > 0)
+        worth = np.flatnonzero(((scores.final >= self.model.review) | numbers) & (scores.first > FLOOR))
+        chosen, _ = choose(board, scores.final, worth, taken)
+        if not len(chosen):
+            return ()
+        parts = contributions(board.features(chosen, **scores.rivals_at(chosen)), self.model)
+        doubted = doubts(columns)
+        return tuple(
+            OpenPair(
+                party=board.keys[board.left[at]],
+                other=board.keys[board.right[at]],
+                name=board.names[board.left[at]],
+                other_name=board.names[board.right[at]],
+                score=int(scores.final[at]),
+                reason=_REASONS[int(doubted[at])] if doubted[at] else _below(numbers[at]),
+                parts=part,
+            )
+            for at, part in zip(chosen.tolist(), parts, strict=True)
+        )
+
+
+def choose(
+    board: Board, scores: np.ndarray, at: np.ndarray, held: Mapping[str, frozenset[str]]
+) -> tuple[np.ndarray, dict[str, frozenset[str]]]:
+    """Positions of the pairs chosen one to one, best first, ties by left and right; and what each cluster holds then.
+
+    The same as rounds of mutual best under this order. `held` names the sources each cluster has a member of: two
+    clusters come together only if they share none. A cluster that went over to another holds everything.
+    """
+    sources = dict(held)
+    chosen = []
+    for pair in at[np.lexsort((board.right[at], board.left[at], -scores[at]))].tolist():
+        home, guest = board.clusters[board.left[pair]], board.clusters[board.right[pair]]
+        if home == guest or _GONE in sources[home] | sources[guest] or sources[home] & sources[guest]:
+            continue
+        sources[home] |= sources[guest]
+        sources[guest] = frozenset((_GONE,))
+        chosen.append(pair)
+    return np.array(chosen, np.int64), sources
+
+
+def evidence(model: MatchModel, other: tuple[str, str], score: int, parts: dict[str, int]) -> str:
+    """The evidence of a link by the model, as JSON: the other side, score, probability, and what each theme added."""
+    body = {
+        "key": MODEL,
+        "value": f"{other[0]} {other[1]}",
+        "agrees": ", ".join(theme for theme, part in sorted(parts.items(), key=lambda p: -p[1])[:3] if part > 0),
+        "model": model.version,
+        "score": score,
+        "chance": f"{chance(score):.4f}",
+        "parts": parts,
+    }
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+_REASONS = {
+    1: "a certification number says that it is another kind of provider",
+    2: "one side prints a number of the wrong kind of provider, and neither kind, phone nor NPI agrees",
+}
+
+
+def _guard_columns(board: Board, scores: Scores) -> Columns:
+    names = ("kind_clash_by_number", "wrong_class", "group_equal", "phone_equal", "npi_equal", "ccn_equal")
+    made = {name: np.zeros(len(scores.first), np.int64) for name in names}
+    at = np.flatnonzero(scores.first > FLOOR)
+    if len(at):
+        features = board.features(at)
+        for name in names:
+            made[name][at] = features[name]
+    return made
+
+
+def doubts(columns: Columns) -> np.ndarray:
+    """Which guard keeps a pair from being linked by itself; 0 = none. Numbers of _REASONS."""
+    sure = (columns["group_equal"] > 0) | (columns["phone_equal"] > 0) | (columns["npi_equal"] > 0)
+    wrong = (columns["wrong_class"] > 0) & ~sure
+    return np.where(columns["kind_clash_by_number"] > 0, 1, np.where(wrong, 2, 0))
+
+
+def _below(has_number: bool) -> str:
+    return "an identifier is equal, but name and place are not" if has_number else "likely, but not sure enough"
+
+
+def _held(board: Board, clusters: Frame, engine: Engine) -> dict[str, frozenset[str]]:
+    """Sources of the members of every cluster on the board."""
+    there = engine.table([{"cluster": one} for one in sorted(set(board.clusters))], {"cluster": TEXT})
+    made: dict[str, frozenset[str]] = dict.fromkeys(board.clusters, frozenset())
+    for row in engine.rows(clusters.select("cluster", "source").join(there, on="cluster", how="semi")):
+        made[row["cluster"]] |= {row["source"]}
+    return made
