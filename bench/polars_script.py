@@ -198,21 +198,33 @@ def _tiers(accounts: pl.DataFrame, tree: pl.DataFrame) -> pl.DataFrame:
     revenue = pl.when(hospital & (c("net_patient_revenue_cents") > 0)).then(c("net_patient_revenue_cents"))
     gov = pl.when(hospital & c("valid")).then(c("medicare_days_bp") + c("medicaid_days_bp"))
     other = pl.when(hospital & c("valid")).then(c("other_days_bp"))
+    line = revenue * c("oncology_share_bp")
     sums = traits.group_by("system_id").agg(
         hospital.sum().alias("hospitals"),
         (hospital & gov.is_null()).sum().alias("payer_missing"),
-        (hospital & (revenue * c("oncology_share_bp")).is_null()).sum().alias("line_missing"),
+        (hospital & line.is_null()).sum().alias("line_missing"),
+        (hospital & revenue.is_null()).sum().alias("revenue_missing"),
+        revenue.sum().alias("revenue_sum"),
+        (revenue * other).sum().alias("other_weight"),
+        pl.when(c("free")).then(line).sum().alias("free_line"),
         (hospital & c("free")).sum().alias("free_sites"),
         pl.when(hospital).then(c("staffed_beds")).sum().alias("beds"),
         gov.min().alias("gov_min"),
         gov.max().alias("gov_max"),
         other.max().alias("other_max"),
-        (revenue * c("oncology_share_bp")).sum().alias("line"),
+        line.sum().alias("line"),
         pl.when(c("oncology_share_bp").is_not_null()).then(revenue).sum().alias("revenue"),
     )
     own = traits.filter(c("account_id") == c("system_id")).select(
         "system_id", c("kind").alias("own_kind"), c("free").alias("own_free")
     )
+    big = c("line") >= c("revenue") * 1500
+    line_known = (c("hospitals") > 0) & (c("line_missing") == 0) & (c("revenue") > 0)
+    mean = (c("other_weight") * 2 + c("revenue_sum")) // (c("revenue_sum") * 2)
+    private = pl.when((c("revenue_missing") == 0) & (c("revenue_sum") > 0)).then(mean).otherwise(c("other_max"))
+    earned, free = c("line") // 10_000, c("free_line") // 10_000
+    by_revenue = (c("hospitals") > 0) & (c("line_missing") == 0) & (earned > 0)
+    free_bp = pl.when(by_revenue).then((free * 20000 + earned) // (earned * 2))
     facts = sums.join(own, on="system_id", how="left").with_columns(
         idn=pl.when(c("hospitals") >= 6)
         .then(pl.lit(value=True))
@@ -224,14 +236,14 @@ def _tiers(accounts: pl.DataFrame, tree: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(value=True))
         .when((c("hospitals") == 1) | (c("own_kind") == "POST_ACUTE"))
         .then(pl.lit(value=False)),
-        moderate=pl.when((c("line_missing") == 0) & (c("revenue") > 0) & (c("line") >= c("revenue") * 1500)).then(
-            pl.lit(value=True)
-        ),
-        strong=pl.lit(None, dtype=pl.Boolean),
-        commercial=pl.when((c("hospitals") > 0) & (c("payer_missing") == 0) & (c("other_max") < 5000)).then(
+        moderate=pl.when(line_known).then(big),
+        strong=pl.when(line_known & ~big).then(pl.lit(value=False)),
+        commercial=pl.when((c("hospitals") > 0) & (c("payer_missing") == 0) & (private < 5000)).then(
             pl.lit(value=False)
         ),
-        free=pl.when(c("hospitals") > 0).then(c("free_sites") * 2 >= c("hospitals")).otherwise(c("own_free")),
+        free=pl.when(c("hospitals") > 0)
+        .then(pl.coalesce(free_bp, c("free_sites") * 10000 // c("hospitals")) >= 5000)
+        .otherwise(c("own_free")),
         no_gpo=pl.lit(None, dtype=pl.Boolean),
     )
     five = ["idn", "strong", "commercial", "free", "no_gpo"]
@@ -275,7 +287,7 @@ def _open_facts() -> pl.Expr:
         "commercial_bp": c("commercial").is_null(),
         "gpo_covered": c("no_gpo").is_null(),
         "non_con_bp": c("free").is_null(),
-        "oncology_strength": c("moderate").is_null() | c("strong").is_null(),
+        "oncology_strength": c("strong").is_null(),
         "org_type": c("idn").is_null() | c("icp").is_null(),
         "providers": c("icp").is_null(),
     }

@@ -235,16 +235,19 @@ def _tier(root: str, members: list[Account]) -> tuple[str | None, str | None, st
     count = len(values)
     alone = count == 1 or own == "POST_ACUTE"
     state = next((account.golden.get("state", ("", ""))[0] for account in members if account.account_id == root), "")
-    low = len(valid) == count and count and max(r["other_days_bp"] for r in valid) < 5000
+    weight = sum(r["net_patient_revenue_cents"] * r["other_days_bp"] for r in valid)
+    low = len(valid) == count and revenue and (weight * 2 + revenue) // (revenue * 2) < 5000
+    free = [r["net_patient_revenue_cents"] * r["oncology_share_bp"] for r in values if r["state"] in NON_CON]
+    earned, free_earned = line // 10_000, sum(free) // 10_000
     five: dict[str, bool | None] = {
         "idn": True if count >= 6 else None if count >= 2 else False if alone else None,
-        "strong": None,
+        "strong": False if count and revenue and line < revenue * 1500 else None,
         "commercial": False if low else None,
-        "free": sum(r["state"] in NON_CON for r in values) * 2 >= count if count else state in NON_CON,
+        "free": (free_earned * 20000 + earned) // (earned * 2) >= 5000 if earned else state in NON_CON,
         "no_gpo": None,
     }
     icp = True if count >= 2 else False if alone else None
-    moderate = True if count and revenue and line >= revenue * 1500 else None
+    moderate = line >= revenue * 1500 if count and revenue else None
     t1 = _all(five.values())
     t2 = _all([icp, moderate, _at_least(3, five.values())])
     t3 = _all([icp, _at_least(2, five.values())])
@@ -263,7 +266,7 @@ def _status(tiers: tuple[bool | None, ...], five: dict[str, bool | None], icp: b
         "commercial_bp": five["commercial"] is None,
         "gpo_covered": True,
         "non_con_bp": five["free"] is None,
-        "oncology_strength": True,
+        "oncology_strength": five["strong"] is None,
         "org_type": five["idn"] is None or icp is None,
         "providers": icp is None,
     }

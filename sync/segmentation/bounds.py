@@ -115,10 +115,12 @@ def sites(line: str) -> list[nw.Expr]:
     said, count = nw.col("non_con_share_bp"), nw.col("hospitals")
     has_sites = certain(count > 0)
     divisor = nw.when(has_sites).then(count).otherwise(nw.lit(1))  # never divide by zero: the engines disagree on it
-    part, known = nw.col(f"{line}_part"), certain((nw.col(f"{line}_missing") == 0) & (nw.col(f"{line}_part") > 0))
+    # In cents: cents times basis points, times the factor below, outgrow 64 bits for large systems.
+    part, free_part = nw.col(f"{line}_part") // 10_000, nw.col("free_part") // 10_000
+    known = certain((nw.col(f"{line}_missing") == 0) & (part > 0))
     earned = has_sites & known & certain(nw.col("places_unruled") == 0)
     whole = nw.when(earned).then(part).otherwise(nw.lit(1))
-    by_revenue = (nw.col("free_part") * 20000 + whole) // (whole * 2)  # to the nearest: floors differ by engine
+    by_revenue = (free_part * 20000 + whole) // (whole * 2)  # to the nearest: floors differ by engine
     own = cases([(nw.col("own_con") == "none", 10000), (nw.col("own_con") != "unknown", 0)], null(INT))
     low = cases([(earned, by_revenue), (has_sites, nw.col("free_sites") * 10000 // divisor)], own)
     high = cases(
