@@ -11,6 +11,8 @@ from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import ReasonOption, day
 from jobs.holds import add_holds, list_holds, release_holds
+from jobs.persons import require
+from store.persons import Role
 
 app = typer.Typer(help="Holds: fields of a record that are not written until a day. List, add and release them.")
 
@@ -59,7 +61,9 @@ def add(
         )
     if kind not in KINDS:
         raise Stop(f'holds add: --kind: "{kind}" is not known; expected {", ".join(KINDS)}', Exit.USAGE)
-    rows = add_holds(opened(), where, kind=kind, group=group, reason=reason, until=day(until, "--until"))
+    wired = opened()
+    require(wired, Role.REVIEWER, "hold")
+    rows = add_holds(wired, where, kind=kind, group=group, reason=reason, until=day(until, "--until"))
     if json_:
         emit_json("holds add", {"holds": rows, "group": group, "kind": kind, "until": until})
         return
@@ -70,7 +74,9 @@ def add(
 def release(where: _HoldWhere = "", reason: ReasonOption = "", json_: JsonFlag = False) -> None:
     """End the holds meant: the next plan decides on their records as on all others."""
     _require("release", where, reason)
-    rows = release_holds(opened(), where, reason=reason)
+    wired = opened()
+    require(wired, Role.REVIEWER, "release a hold")
+    rows = release_holds(wired, where, reason=reason)
     if json_:
         emit_json("holds release", {"holds": rows})
         return
