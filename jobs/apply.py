@@ -16,7 +16,7 @@ from dataclasses import replace
 import structlog
 
 from connectors.errors import ConnectorError
-from connectors.protocol import Lane
+from connectors.protocol import JobTarget, Lane
 from jobs.applying.checks import (
     load_plan,
     require_applicable,
@@ -42,6 +42,7 @@ from jobs.applying.reading import read_before
 from jobs.applying.recovery import items_in_doubt, resolve_doubts, unfinished
 from jobs.applying.selection import Selection, select
 from jobs.applying.session import ApplyRun
+from jobs.applying.teams import restore_undone_teams
 from jobs.applying.waves import Wave, chunks, record_count, waves
 from jobs.audit_head import anchor
 from store.database import StoreError
@@ -56,6 +57,8 @@ log = structlog.get_logger()
 CANARY_RECORDS = 10
 OWN_CANARY_RECORDS = 25
 """A wave this small, one conditional request at most, is its own canary."""
+BULK_RECORDS = 50_000
+"""Records of one job; what it does shows only when it has ended."""
 MAX_ROUNDS = 3
 _PAUSE_S = 2.0
 
@@ -195,6 +198,7 @@ def _write_all(run: ApplyRun, work: Sequence[Work]) -> None:
             _write_pool(run, runnable, pool)
             if run.halted:
                 break
+        restore_undone_teams(run, work)
     except ConnectorError as exc:
         run.halted = f"{exc.system}: {exc}"
     doubtful = items_in_doubt(run)
@@ -210,13 +214,17 @@ def _write_wave(run: ApplyRun, wave: Wave, *, is_first: bool) -> list[Work]:
     """
     pool: list[Work] = []
     size, total = run.connected(wave.connection).rows(wave.lane), record_count(wave.works)
+    as_job = wave.lane is Lane.BATCH and total >= run.deps.bulk_from
+    as_job = as_job and isinstance(run.connected(wave.connection).target, JobTarget)
+    size = max(size, BULK_RECORDS) if as_job else size
     canary = CANARY_RECORDS if is_first and total > OWN_CANARY_RECORDS else None
     is_guarded = wave.lane is Lane.CONDITIONAL
     done = 0
     for chunk in chunks(wave.works, (size if is_guarded or canary is None else min(canary, size), size)):
         if run.must_stop():
             break
-        pool += run_chunk(run, wave.connection, wave.lane, chunk, canary=canary if is_guarded else None)
+        lane = Lane.BULK if as_job and canary is None else wave.lane
+        pool += run_chunk(run, wave.connection, lane, chunk, canary=canary if is_guarded else None)
         canary = None
         done += record_count(chunk)
         run.deps.progress(f"apply {wave.connection} {wave.lane}", done, total)

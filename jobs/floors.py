@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,10 +84,14 @@ def _salesforce_push(items: Sequence[Pushed]) -> int:
     conditional = [one for one in items if one.lane == "conditional"]
     checked = _records(one for one in conditional if one.owner)
     batch = [one for one in items if one.lane == "batch"]
+    jobs = _records(one for one in items if one.lane == "bulk")
+    pairs = Counter(one.owner for one in items if one.lane == "team")
     return sum(
         (
             salesforce.push_floor(conditional=_records(conditional), team_checks=checked),
             salesforce.push_floor(batch=_records(batch)),
+            salesforce.bulk_floor(jobs) + 2 * -(-jobs // salesforce.RETRIEVE_ROWS),
+            salesforce.team_floor(pairs.values()),
         )
     )
 

@@ -27,6 +27,9 @@ class SalesforceSettings(_Part):
     conditional_in_composite: bool = Field(
         True, description="Send If-Match writes 25 to a composite call; false = one call per record"
     )
+    team_lane: Literal["off", "soap"] = Field(
+        "off", description="soap: owner changes keep account teams, where the policy does not block them; off: blocked"
+    )
     timeout_s: float = Field(60.0, description="Seconds to wait for one answer")
 
 

@@ -8,16 +8,17 @@ The items of a record travel in one row of one request; each is compared, settle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.errors import Retriable
-from connectors.protocol import Lane, Verdict, Write, WriteResult
+from connectors.protocol import JobTarget, Lane, TeamTarget, Verdict, Write, WriteResult
 from jobs.applying.history import foreign_edits
 from jobs.applying.model import DONE, ItemState, Work
 from jobs.applying.native import as_stored, native_values
 from jobs.applying.reading import Now, ReadBack, read_back, read_before, teams_in_the_way
 from jobs.applying.session import ApplyRun, Settled
+from jobs.applying.teams import lost_members, pictured, team_target
 from jobs.applying.waves import chunks, record_count
 from store import journal
 from store.journal import JournalRow, JournalState, Values, idempotency_key
@@ -25,6 +26,7 @@ from sync.applying.outcomes import Doubt, Intent, Seen, Standing, judge_doubt, m
 
 MAX_STALE_RETRIES = 3
 Unsent = tuple[Work, ItemState, str]
+TEAM_CODES = frozenset({"TEAM_RESTORED", "TEAM_INCOMPLETE", "TEAM_UNREAD"})
 _NOT_WRITTEN = (Verdict.RETRIABLE, Verdict.REJECTED, Verdict.STALE)
 
 
@@ -57,7 +59,12 @@ def run_chunk(
     works = [replace(work, want=as_stored(connected.translation, work.want)) for work in works]
     run.pooled -= {work.item_id for work in works}
     now = read_before(run, connection, works, versions=lane is Lane.CONDITIONAL)
-    fates = _fates(works, now, teams_in_the_way(run, connection, works, now))
+    teams = teams_in_the_way(run, connection, works, now)
+    teamed = [work for work in works if work.record_id in teams and "owner" in work.want]
+    keeper = team_target(run, connection) if teamed and lane is not Lane.TEAM else None
+    apart = teamed if keeper else []
+    works = [work for work in works if work not in apart]
+    fates = _fates(works, now, {} if lane is Lane.TEAM else teams)
     unsent = [(work, *fate) for work in works if (fate := fates[work.item_id]) is not None]
     run.commit_unsent(connection, _without_late_ones(run, connection, lane, unsent, now))
     later: list[Work] = []
@@ -68,7 +75,25 @@ def run_chunk(
         later += retried
         run.judge()
         if run.must_stop():
-            break
+            return later
+    return later + (_send_apart(run, connection, keeper, apart) if keeper else [])
+
+
+def _send_apart(run: ApplyRun, connection: str, target: TeamTarget, works: Sequence[Work]) -> list[Work]:
+    """Change owners of accounts with a team, each read again just before and its team pictured."""
+    now = read_before(run, connection, works, versions=False)
+    fates = _fates(works, now, {})
+    for work in works:
+        cause = run.results.get(work.caused_by or "")
+        if fates[work.item_id] is None and cause is not None and cause.state not in DONE:
+            fates[work.item_id] = ItemState.BLOCKED, _follows(cause.state)
+    unsent = [(work, *fate) for work in works if (fate := fates[work.item_id]) is not None]
+    run.commit_unsent(connection, _without_late_ones(run, connection, Lane.TEAM, unsent, now))
+    sending = [_intent(run, work, now[work.record_id], Lane.TEAM) for work in works if fates[work.item_id] is None]
+    rows = pictured(target, [sent.row for sent in sending]) if sending else []
+    later = _send(run, connection, Lane.TEAM, [replace(sent, row=row) for sent, row in zip(sending, rows, strict=True)])
+    run.pooled |= {work.item_id for work in later}
+    run.judge()
     return later
 
 
@@ -101,12 +126,16 @@ def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> li
             break
         rows = run.commit_intents(connection, [sent.row for sent in sending])
         sending = [replace(sent, row=row) for sent, row in zip(sending, rows, strict=True)]
-        results = _write(run, connection, lane, sending)
+        jobs: list[str] = []
+        results = _write(run, connection, lane, sending, jobs)
+        sending = [_named(sent, jobs) for sent in sending]
         answered = _answered(sending, results)
         run.commit_answers(connection, [row for row in answered.values() if row.state is JournalState.SENT])
         back = _read_back(run, connection, lane, sending, results)
         settled, again, retry = _settle(run, sending, Answers(rows=answered, results=results, back=back))
         settled = foreign_edits(run, connection, settled, known=back.histories)
+        if lane is Lane.TEAM:
+            settled = _with_lost_members(run, connection, settled)
         again, left_alone = _without_followers(again, settled)
         is_last = attempt == MAX_STALE_RETRIES
         settled += left_alone + ([_gave_up(sent) for sent in again] if is_last else [])
@@ -114,6 +143,21 @@ def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> li
         later += retry
         sending = [] if is_last else [_renewed(sent, back.now[sent.work.record_id]) for sent in again]
     return later
+
+
+def _with_lost_members(run: ApplyRun, connection: str, settled: Sequence[Settled]) -> list[Settled]:
+    """The rows, with the members that an owner change took along and nobody could put back."""
+    target = team_target(run, connection)
+    broken = [one.row for one in settled if one.row.response.get("code") in ("TEAM_INCOMPLETE", "TEAM_UNREAD")]
+    if target is None or not broken:
+        return list(settled)
+    lost = lost_members(target, broken)
+    return [
+        replace(one, row=replace(one.row, response={**one.row.response, "lost": lost[one.row.record_id]}))
+        if one.row.record_id in lost
+        else one
+        for one in settled
+    ]
 
 
 def _without_followers(again: Sequence[Sent], settled: Sequence[Settled]) -> tuple[list[Sent], list[Settled]]:
@@ -136,8 +180,8 @@ def _follows(state: ItemState) -> str:
     return f"the parent change it follows from is {state}"
 
 
-def _write(run: ApplyRun, connection: str, lane: Lane, rows: Sequence[Sent]) -> dict[str, WriteResult]:
-    target = run.connected(connection).target
+def _write(run: ApplyRun, connection: str, lane: Lane, rows: Sequence[Sent], jobs: list[str]) -> dict[str, WriteResult]:
+    """Verdicts by row id. The ids of jobs made on the way are added to `jobs`."""
     translation = run.connected(connection).translation
     travelling = {sent.row.id: to_send(sent.row.pre_image, want=sent.row.want) for sent in rows}
     writes = [
@@ -150,10 +194,14 @@ def _write(run: ApplyRun, connection: str, lane: Lane, rows: Sequence[Sent]) -> 
         )
         for sent in rows
     ]
+
+    def note(job_id: str) -> None:
+        """Before the job can write anything, the journal knows how to find it again."""
+        jobs.append(job_id)
+        run.commit_answers(connection, [_named(sent, jobs).row for sent in rows])
+
     try:
-        results = target.write(
-            writes, lane=lane, stamp=run.stamp(connection), before_send=lambda: run.confirm(connection)
-        )
+        results = _on_the_wire(run, connection, lane, writes, note)
     except Retriable as exc:
         # Some requests of this call may have been answered before this one was not: reading tells.
         lost = [
@@ -166,12 +214,33 @@ def _write(run: ApplyRun, connection: str, lane: Lane, rows: Sequence[Sent]) -> 
     return found | {w.key: WriteResult(key=w.key, record_id=w.record_id, verdict=Verdict.UNKNOWN) for w in missing}
 
 
+def _on_the_wire(
+    run: ApplyRun, connection: str, lane: Lane, writes: Sequence[Write], note: Callable[[str], None]
+) -> Sequence[WriteResult]:
+    target, stamp = run.connected(connection).target, run.stamp(connection)
+
+    def confirm() -> None:
+        run.confirm(connection)
+
+    if lane is Lane.BULK and isinstance(target, JobTarget):
+        return target.write_job(writes, stamp=stamp, before_send=confirm, on_job=note)
+    return target.write(writes, lane=lane, stamp=stamp, before_send=confirm)
+
+
+def _named(sent: Sent, jobs: Sequence[str]) -> Sent:
+    """The row with the jobs that may have written it."""
+    if not jobs:
+        return sent
+    return replace(sent, row=replace(sent.row, response={**sent.row.response, "jobs": list(jobs)}))
+
+
 def _answered(sending: Sequence[Sent], results: Mapping[str, WriteResult]) -> dict[str, JournalRow]:
     """The rows with what the CRM said, by row id; those it took are 'sent'."""
     rows = {}
     for sent in sending:
         result = results[sent.row.id]
-        response = {"verdict": str(result.verdict), "code": result.code, "message": result.message[:500]}
+        answer = {"verdict": str(result.verdict), "code": result.code, "message": result.message[:500]}
+        response = {**sent.row.response, **answer}
         state = JournalState.SENT if result.verdict is Verdict.OK else JournalState.INTENT
         rows[sent.row.id] = replace(sent.row, state=state, response=response)
     return rows
@@ -205,7 +274,9 @@ def _settle(run: ApplyRun, sending: Sequence[Sent], answers: Answers) -> tuple[l
         one = Sent(work=sent.work, row=row)
         current = answers.back.now.get(sent.work.record_id)
         if result.verdict is Verdict.OK:
-            settled.append(_of_written(one, current))
+            fate = _of_written(one, current)
+            told = fate.message or (result.message if result.code in TEAM_CODES else "")
+            settled.append(replace(fate, message=told))
         elif result.verdict is Verdict.REJECTED:
             settled.append(_settled(one, JournalState.FAILED, ItemState.FAILED, _words(result)))
         elif result.verdict is Verdict.RETRIABLE:

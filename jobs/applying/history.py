@@ -14,6 +14,9 @@ from jobs.applying.model import ItemState, Translation
 from jobs.applying.session import ApplyRun, Settled
 from store.journal import JournalState
 
+UNGUARDED = frozenset({Lane.BATCH, Lane.BULK, Lane.TEAM})
+"""Lanes without a precondition. (A parent is compared once more by the association lane itself, just before.)"""
+
 
 class Entry(Protocol):
     """One value that a native field has had."""
@@ -31,6 +34,11 @@ class KeepsHistory(Protocol):
     def history(self, record_ids: Sequence[str], properties: Sequence[str]) -> Mapping[str, Sequence[Entry]]:
         """Entries by record id, newest first within a property."""
         ...
+
+
+@runtime_checkable
+class ReadsWithHistory(KeepsHistory, Protocol):
+    """A target that gives values and history in one reading."""
 
     def read_with_history(
         self, record_ids: Sequence[str], fields: Sequence[str], properties: Sequence[str]
@@ -51,7 +59,7 @@ def foreign_edits(
     target = connected.target
     if not isinstance(target, KeepsHistory):
         return listed
-    written = [one for one in listed if one.row.state is JournalState.VERIFIED and one.row.lane == Lane.BATCH]
+    written = [one for one in listed if one.row.state is JournalState.VERIFIED and one.row.lane in UNGUARDED]
     watched = {one.row.id: _watched(run, one) for one in written if _watched(run, one)}
     if not watched:
         return listed

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from connectors.protocol import Lane
+from connectors.protocol import JobTarget, Lane, Write
 from jobs.applying.chunk import Sent, resolve
 from jobs.applying.history import foreign_edits
 from jobs.applying.model import Work
 from jobs.applying.native import read_now
 from jobs.applying.selection import rules_by_item
 from jobs.applying.session import ApplyRun
+from jobs.applying.teams import with_teams_completed
 from store import journal
 from store.database import Database
 from store.journal import JournalRow
 
 _ROWS = 500
+_STILL_RUNNING = frozenset({"JOB_RUNNING", "JOB_UNREAD"})
 Rules = Mapping[str, Mapping[str, str]]
 
 
@@ -50,12 +52,35 @@ def resolve_doubts(run: ApplyRun) -> int:
 
 
 def _resolve(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) -> None:
+    chunk = _without_running_jobs(run, connection, lane, chunk)
     wanted: dict[str, list[str]] = {}
     for sent in chunk:
         wanted.setdefault(sent.row.record_id, []).extend(sent.row.want)
     now = read_now(run.connected(connection), wanted, versions=lane is Lane.CONDITIONAL)
     settled = [resolve(run, sent, now[sent.row.record_id], is_refused=False) for sent in chunk]
-    run.commit_settled(connection, foreign_edits(run, connection, settled))
+    marked = foreign_edits(run, connection, settled)
+    run.commit_settled(connection, with_teams_completed(run, connection, marked))
+
+
+def _without_running_jobs(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) -> list[Sent]:
+    """The rows whose job has ended, waited for here: only then does a reading tell. Others stay in doubt."""
+    target = run.connected(connection).target
+    if lane is not Lane.BULK or not isinstance(target, JobTarget):
+        return list(chunk)
+    jobs = sorted({job for sent in chunk for job in sent.row.response.get("jobs", ())})
+    running: set[str] = set()
+    for job in jobs:
+        writes = [
+            Write(key=sent.row.id, record_id=sent.row.record_id, fields={})
+            for sent in chunk
+            if job in sent.row.response.get("jobs", ())
+        ]
+        results = target.resume_job(
+            job, writes, stamp=run.stamp(connection), before_send=lambda: run.confirm(connection)
+        )
+        if any(result.code in _STILL_RUNNING for result in results):
+            running.add(job)
+    return [sent for sent in chunk if not running & set(sent.row.response.get("jobs", ()))]
 
 
 def _in_doubt(run: ApplyRun, connection: str) -> tuple[JournalRow, ...]:
