@@ -7,9 +7,9 @@ import narwhals as nw
 from mappings.canonical import MANAGED
 from mappings.policy import ConflictPolicy, FieldPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, one_of, row_number, stack
+from sync.frames import cases, certain, conform, null, one_of, row_number, stack
 from sync.planning.groups import WRITABLE
-from sync.world import ITEMS
+from sync.world import ITEMS, TEXT
 
 PARENT = "parent"
 _FOLLOWERS = ("owner", "health_system", "account_tier", "rescore_flag")
@@ -19,8 +19,12 @@ _MAX_LEVELS = 64
 _KEY = ["connection", "record_id"]
 
 
-def order_items(items: Frame, records: Frame, conflicts: ConflictPolicy, engine: Engine) -> Frame:
+def order_items(
+    items: Frame, records: Frame, conflicts: ConflictPolicy, engine: Engine, *, waits: Frame | None = None
+) -> Frame:
     """ITEMS with `caused_by` and `sequence`, from 1 without gaps; the same items always get the same order.
+
+    `waits` are the changes of parent that need another one first, see sync/planning/circles.py.
 
     An item follows from the nearest change of a parent that may be written: the record's own, or of one it stands
     under in the CRM today.
@@ -29,7 +33,10 @@ def order_items(items: Frame, records: Frame, conflicts: ConflictPolicy, engine:
     caused = items.join(_handed_down(causes, records, engine), on=_KEY, how="left")
     follows = one_of(nw.col("group"), {_group(name, conflicts) for name in _FOLLOWERS if name in MANAGED})
     is_parent = nw.col("group") == _group(PARENT, conflicts)
-    named = caused.with_columns(caused_by=nw.when(follows & ~is_parent).then(nw.col("_cause")))
+    waiting = caused.join(_awaited(waits, causes), on=_KEY, how="left") if waits is not None else caused
+    before = nw.col("_before") if waits is not None else null(TEXT)
+    cause = cases([(is_parent, before), (follows, nw.col("_cause"))], null(TEXT))
+    named = waiting.with_columns(caused_by=cause)
     waves = named.with_columns(_wave=cases([(is_parent, 0), (~nw.col("caused_by").is_null(), 1)], 2).cast(nw.Int64()))
     return conform(row_number(waves, "sequence", ["_wave", "depth", *_KEY, "group"]), ITEMS)
 
@@ -39,6 +46,12 @@ def _parent_changes(items: Frame, conflicts: ConflictPolicy) -> Frame:
     writable = one_of(nw.col("action"), WRITABLE)
     parents = items.filter((nw.col("group") == _group(PARENT, conflicts)) & writable)
     return parents.select(*_KEY, nw.col("item_id").alias("_cause"))
+
+
+def _awaited(waits: Frame, causes: Frame) -> Frame:
+    """`connection`, `record_id`, `_before`: the item that a change of parent waits for."""
+    first = causes.select("connection", nw.col("record_id").alias("first"), nw.col("_cause").alias("_before"))
+    return waits.join(first, on=["connection", "first"], how="inner").select(*_KEY, "_before")
 
 
 def _handed_down(causes: Frame, records: Frame, engine: Engine) -> Frame:

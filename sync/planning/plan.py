@@ -10,6 +10,7 @@ import pyarrow as pa
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
 from sync.frames import cases, conform, one_of
+from sync.planning.circles import awaited, block_circles, moves_of
 from sync.planning.desired import Compared, compare
 from sync.planning.fingerprint import canonical_lines, digest_of
 from sync.planning.groups import WRITABLE, group_items, with_item_ids
@@ -24,9 +25,11 @@ def build_plan(desired: Frame, world: World, policies: Policies, as_of: str, eng
     The same inputs in any order of rows give the same plan, byte for byte.
     """
     compared = compare(desired, world, policies.conflicts, as_of, engine)
-    grouped = engine.materialize(group_items(compared.differences, world.lanes, engine))
-    items = engine.materialize(order_items(grouped, world.records, policies.conflicts, engine))
-    full = engine.materialize(with_item_ids(compared.differences, items))
+    differences = engine.materialize(block_circles(compared.differences, world.records, engine))
+    grouped = engine.materialize(group_items(differences, world.lanes, engine))
+    waits = engine.materialize(awaited(moves_of(differences), world.records, engine))
+    items = engine.materialize(order_items(grouped, world.records, policies.conflicts, engine, waits=waits))
+    full = engine.materialize(with_item_ids(differences, items))
     changes = conform(full, CHANGES)
     guards = evaluate(
         writable(items),

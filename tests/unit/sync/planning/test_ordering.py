@@ -112,3 +112,35 @@ def test_a_circle_of_parents_in_the_crm_ends(
     ]
     items = planned(circle, [{"record_id": "1", "parent": "top"}, {"record_id": "3", "owner": "005B"}])
     assert items["3", "ownership"]["caused_by"] == items["1", "hierarchy"]["item_id"]
+
+
+# a                  b
+# └ b                └ a           (b was bought out and bought its parent)
+SWAP: Rows = [{"record_id": "a", "parent": "top"}, {"record_id": "b", "parent": "a"}, {"record_id": "top"}]
+
+
+def test_of_two_records_that_swap_the_one_that_leaves_moves_first_and_the_other_waits_for_it(
+    planned: Callable[[Rows, Rows], dict[tuple[str, str], dict[str, Any]]],
+) -> None:
+    items = planned(
+        SWAP, [{"record_id": "a", "parent": "b", "depth": 2}, {"record_id": "b", "parent": "top", "depth": 1}]
+    )
+    leaving, following = items["b", "hierarchy"], items["a", "hierarchy"]
+    assert leaving["sequence"] < following["sequence"]
+    assert (leaving["caused_by"], following["caused_by"]) == (None, leaving["item_id"])
+
+
+def test_a_change_of_parent_that_would_leave_a_circle_is_blocked(
+    planned: Callable[[Rows, Rows], dict[tuple[str, str], dict[str, Any]]],
+) -> None:
+    items = planned(SWAP, [{"record_id": "a", "parent": "b", "depth": 1}])
+    assert items["a", "hierarchy"]["action"] == "blocked"
+    assert "circle of parents" in items["a", "hierarchy"]["reason"]
+
+
+def test_a_change_of_parent_that_only_runs_into_a_circle_ends(
+    planned: Callable[[Rows, Rows], dict[tuple[str, str], dict[str, Any]]],
+) -> None:
+    records = [{"record_id": "1", "parent": "2"}, {"record_id": "2", "parent": "1"}, {"record_id": "x"}]
+    items = planned(records, [{"record_id": "x", "parent": "1", "depth": 1}])
+    assert items["x", "hierarchy"]["action"] != "blocked"
