@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from connectors.csv_feed.contract import Verdict
+from connectors.csv_feed.reader import FeedRefused
 from connectors.csv_feed.tally import DeliveryFacts
-from jobs.intake import Intake
-from jobs.intake import take as take_file
-from jobs.tables import arrow_schema, from_rows
+from jobs.intake import Intake, Judged, judge, refusal
+from jobs.tables import arrow_schema
 from jobs.wiring import Wired
+from mappings.deliveries import LastRow
 from mappings.schema import FeedLayout
 from store import audit
-from store.snapshots import Snapshot, Status
-from sync.world import AUTHORITY_FACTS, CONTACTS, EDGE_FACTS, FACTS, FIRMS, SIGNALS
+from store.snapshots import Snapshot, Status, Written
+from sync.world import AUTHORITY_FACTS, CONTACTS, EDGE_FACTS, FACTS, FIRMS, OWNERSHIP_FACTS, SIGNALS
 
 SCHEMAS = {
     "firm": FIRMS,
     "fact": FACTS,
     "edge": EDGE_FACTS,
     "authority": AUTHORITY_FACTS,
+    "ownership": OWNERSHIP_FACTS,
     "signal": SIGNALS,
     "contact": CONTACTS,
 }
@@ -33,6 +35,7 @@ STATUSES = {
     Verdict.REJECT_FILE: Status.REJECTED,
 }
 MANIFEST = "MANIFEST.csv"
+FIRST_PROBLEMS = 20  # kept in words with the delivery; all are counted
 
 
 class FeedError(ValueError):
@@ -72,23 +75,36 @@ def declared(wired: Wired, path: Path, *, layout: str, as_of: str, encoding: str
 
 
 def take_delivery(wired: Wired, path: Path, said: Declared) -> Taken:
-    """Judge the file and keep it with its verdict. A repeat of the delivery in use changes nothing."""
+    """Judge the file and keep it with its verdict, in bounded memory.
+
+    A repeat of the delivery in use, or of one that waits for a person, changes nothing.
+    """
     layout = wired.mappings.feeds[said.layout]
     current = wired.snapshots.current(layout.feed, layout.rows)
     previous = DeliveryFacts.from_dict(current.verdict["facts"]) if current is not None else None
     try:
-        intake = take_file(path, layout, as_of=said.as_of, encoding=said.encoding, previous=previous)
+        judged = judge(path, layout, as_of=said.as_of, encoding=said.encoding, previous=previous)
     except ValueError as error:
         raise FeedError(str(error)) from error
-    facts = intake.facts_for_next_time
-    if previous is not None and facts is not None and (facts.sha256, facts.as_of) == (previous.sha256, previous.as_of):
-        return Taken(intake=intake, snapshot=current, is_repeat=True)
-    return Taken(intake=intake, snapshot=_keep(wired, layout, intake), is_repeat=False)
+    known = _known(wired, layout, judged, current)
+    if known is not None:
+        return Taken(intake=judged.intake(), snapshot=known, is_repeat=True)
+    try:
+        return _keep(wired, layout, judged, current)
+    except FeedRefused as refused:  # the file was exchanged between the two readings
+        intake = refusal(layout.feed, said.as_of, refused.problem)
+        return Taken(intake=intake, snapshot=_register(wired, layout, intake, None), is_repeat=False)
 
 
 def judge_held(wired: Wired, snapshot_id: str, *, accept: bool, reason: str) -> Snapshot:
     """A person's word on a held delivery; audited."""
     held = wired.snapshots.get(snapshot_id)
+    current = wired.snapshots.current(held.source, held.object)
+    if accept and current is not None and held.verdict.get("as_of", "") < current.verdict.get("as_of", ""):
+        raise FeedError(
+            f"delivery {snapshot_id} is as of {held.verdict.get('as_of')}, older than the one in use "
+            f"({current.verdict.get('as_of')}); refuse it: platbook feeds refuse {snapshot_id} --reason ..."
+        )
     word = "accepted" if accept else "rejected"
     verdict = {**held.verdict, "judged_by": wired.person.label, "reason": reason, "judged": word}
     judged = wired.snapshots.judge(snapshot_id, Status.ACCEPTED if accept else Status.REJECTED, verdict=verdict)
@@ -99,9 +115,32 @@ def judge_held(wired: Wired, snapshot_id: str, *, accept: bool, reason: str) -> 
     return judged
 
 
-def _keep(wired: Wired, layout: FeedLayout, intake: Intake) -> Snapshot:
+def _known(wired: Wired, layout: FeedLayout, judged: Judged, current: Snapshot | None) -> Snapshot | None:
+    """The same file with the same date, in use already or waiting for a person."""
+    facts = judged.delivery.facts
+    if facts is None:
+        return None
+    held = [one for one in wired.snapshots.list(source=layout.feed, status=Status.HELD) if one.object == layout.rows]
+    if current is not None:
+        held.insert(0, current)
+    for one in held:
+        kept = one.verdict.get("facts") or {}
+        if (kept.get("sha256"), kept.get("as_of")) == (facts.sha256, facts.as_of):
+            return one
+    return None
+
+
+def _keep(wired: Wired, layout: FeedLayout, judged: Judged, current: Snapshot | None) -> Taken:
+    """Write the rows as they are read, then the delivery with its verdict."""
+    schema = arrow_schema(SCHEMAS[layout.rows])
+    last = _last_rows(wired, layout, current)
+    written = wired.snapshots.write(schema, judged.batches(schema, last))
+    intake = judged.intake()
+    return Taken(intake=intake, snapshot=_register(wired, layout, intake, written), is_repeat=False)
+
+
+def _register(wired: Wired, layout: FeedLayout, intake: Intake, written: Written | None) -> Snapshot:
     status = STATUSES[intake.verdict]
-    rows = () if status is Status.REJECTED else intake.rows
     facts = intake.facts_for_next_time
     verdict: dict[str, Any] = {
         "verdict": intake.verdict.value,
@@ -110,10 +149,25 @@ def _keep(wired: Wired, layout: FeedLayout, intake: Intake) -> Snapshot:
         "rows_seen": intake.rows_seen,
         "rows_set_aside": intake.rows_set_aside,
         "problems": dict(intake.counts),
+        "first_problems": [str(problem) for problem in intake.problems[:FIRST_PROBLEMS]],
         "facts": facts.as_dict() if facts is not None else None,
     }
-    table = from_rows([rows], arrow_schema(SCHEMAS[layout.rows]))
-    return wired.snapshots.save(layout.feed, layout.rows, table, status=status, verdict=verdict)
+    kept = written or arrow_schema(SCHEMAS[layout.rows]).empty_table()
+    return wired.snapshots.save(layout.feed, layout.rows, kept, status=status, verdict=verdict)
+
+
+def _last_rows(wired: Wired, layout: FeedLayout, current: Snapshot | None) -> LastRow | None:
+    """Firms of the last delivery by id, where the layout has words for "as before". Holds that delivery in memory."""
+    if not layout.same_words or current is None:
+        return None
+    table = wired.snapshots.read(current)
+    places = {firm_id: place for place, firm_id in enumerate(table["firm_id"].to_pylist())}
+
+    def last(firm_id: str) -> dict[str, Any] | None:
+        place = places.get(firm_id)
+        return None if place is None else dict(table.slice(place, 1).to_pylist()[0])
+
+    return last
 
 
 def _manifest(path: Path) -> dict[str, str]:
@@ -126,9 +180,9 @@ def _manifest(path: Path) -> dict[str, str]:
 
 
 def _guessed_layout(wired: Wired, path: Path) -> str:
-    """The one layout whose name begins the file's name."""
-    found = [name for name in wired.mappings.feeds if path.name.startswith(name)]
-    if len(found) != 1:
+    """The layout with the longest name that begins the file's name."""
+    found = sorted((name for name in wired.mappings.feeds if path.name.startswith(name)), key=len)
+    if not found:
         known = ", ".join(sorted(wired.mappings.feeds))
         raise FeedError(f"{path.name}: which layout it has is not clear; give --layout, one of {known}")
-    return found[0]
+    return found[-1]

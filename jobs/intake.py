@@ -1,29 +1,29 @@
-"""Intake: one delivered file against its layout, judged as a whole, its usable rows made canonical. Saves nothing."""
+"""Intake: one delivered file against its layout, judged as a whole, its usable rows made canonical. Saves nothing.
+
+Judging and reading the rows are two passes over the file, so that no row is used before the whole file was seen and
+no more than a page of rows is held.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from connectors.csv_feed.contract import (
-    PROBLEMS_SHOWN,
-    ColumnRule,
-    Delivery,
-    FeedContract,
-    Verdict,
-    accepted_rows,
-    inspect,
-)
+import pyarrow as pa
+
+from connectors.csv_feed.contract import ColumnRule, Delivery, FeedContract, Verdict, accepted_rows, inspect
 from connectors.csv_feed.reader import FeedProblem, FeedRefused, Format, Severity
 from connectors.csv_feed.tally import DeliveryFacts
-from mappings.deliveries import CellProblem, authority_rows, edge_rows, fact_rows, firm_rows, signal_rows
+from mappings.deliveries import CellProblem, CellProblems, LastRow, canonical_rows
 from mappings.schema import FeedLayout
 
 UNREADABLE_CELL = "unreadable_cell"
+PAGE = 4096  # rows translated together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,79 @@ class Intake:
         return self.verdict in (Verdict.ACCEPT, Verdict.QUARANTINE_ROWS)
 
 
+class Judged:
+    """A file with its verdict, whose rows have not been read yet."""
+
+    def __init__(self, path: Path, layout: FeedLayout, agreed: FeedContract, delivery: Delivery, as_of: str) -> None:
+        self.delivery = delivery
+        self._path, self._layout, self._agreed, self._as_of = path, layout, agreed, as_of
+        self._unreadable = CellProblems()
+
+    def rows(self, last: LastRow | None = None) -> Iterator[dict[str, Any]]:
+        """The usable canonical rows, in file order; none of a rejected file.
+
+        Raises FeedRefused when the file was exchanged since it was judged.
+        """
+        self._unreadable = CellProblems()
+        if self.delivery.verdict is Verdict.REJECT_FILE:
+            return iter(())
+        numbered = ((row.number, row.values) for row in accepted_rows(self._path, self._agreed, self.delivery))
+        return canonical_rows(
+            numbered,
+            self._layout,
+            file=self._path.name,
+            as_of=self._as_of,
+            problems=self._unreadable,
+            last=last,
+        )
+
+    def batches(self, schema: pa.Schema, last: LastRow | None = None) -> Iterator[pa.RecordBatch]:
+        """The same rows as Arrow, a page at a time."""
+        rows = self.rows(last)
+        while page := list(islice(rows, PAGE)):
+            yield pa.RecordBatch.from_pylist(page, schema=schema)
+
+    def intake(self, rows: Sequence[Mapping[str, Any]] = ()) -> Intake:
+        """What is known now; the unreadable cells once the rows were read."""
+        delivery, unreadable = self.delivery, self._unreadable
+        counts = Counter(delivery.counts)
+        if unreadable.count:
+            counts[UNREADABLE_CELL] = unreadable.count
+        return Intake(
+            feed=self._layout.feed,
+            file=delivery.file,
+            as_of=self._as_of,
+            verdict=delivery.verdict,
+            rows=rows,
+            problems=(*delivery.problems, *_notes(unreadable.first)),
+            counts=dict(sorted(counts.items())),
+            rows_seen=delivery.facts.rows if delivery.facts else 0,
+            rows_set_aside=len(delivery.quarantined),
+            facts_for_next_time=delivery.facts,
+        )
+
+
+def judge(
+    path: Path,
+    layout: FeedLayout,
+    *,
+    as_of: str,
+    encoding: str = "",
+    previous: DeliveryFacts | None = None,
+) -> Judged:
+    """The verdict on a file, from one pass. Read-only.
+
+    `as_of` is the ISO date of the data and `encoding` the declared one (empty = the layout's). `previous` are the facts
+    of the last accepted delivery of this feed. Raises ValueError for an `as_of` that is no date, never for what the
+    file holds.
+    """
+    if not _is_iso_date(as_of):
+        raise ValueError(f"the as-of date of {path.name} is {as_of!r}; expected YYYY-MM-DD")
+    agreed = contract(layout, encoding=encoding)
+    delivery = inspect(path, agreed, as_of=as_of, last=previous)
+    return Judged(path, layout, agreed, delivery, as_of)
+
+
 def take(
     path: Path,
     layout: FeedLayout,
@@ -55,24 +128,27 @@ def take(
     encoding: str = "",
     previous: DeliveryFacts | None = None,
 ) -> Intake:
-    """The verdict on a file and its usable rows. Read-only.
+    """The verdict on a file and its usable rows, all in memory. Read-only; arguments and errors as in `judge`.
 
-    `as_of` is the ISO date of the data and `encoding` the declared one (empty = the layout's). `previous` are the facts
-    of the last accepted delivery of this feed. The rows of a held file are given too: whether they are used, a person
-    decides. Raises ValueError for an `as_of` that is no date, never for what the file holds.
+    The rows of a held file are given too: whether they are used, a person decides.
     """
-    if not _is_iso_date(as_of):
-        raise ValueError(f"the as-of date of {path.name} is {as_of!r}; expected YYYY-MM-DD")
-    agreed = contract(layout, encoding=encoding)
-    delivery = inspect(path, agreed, as_of=as_of, last=previous)
-    if delivery.verdict is Verdict.REJECT_FILE:
-        return _intake(layout, as_of, delivery)
+    judged = judge(path, layout, as_of=as_of, encoding=encoding, previous=previous)
     try:
-        numbered = ((row.number, row.values) for row in accepted_rows(path, agreed, delivery))
-        rows, unreadable = _translated(numbered, layout, path.name, as_of)
-    except FeedRefused as refused:  # the file was exchanged between the two readings
-        return _refused(layout, as_of, refused.problem)
-    return _intake(layout, as_of, delivery, rows, unreadable)
+        return judged.intake(tuple(judged.rows()))
+    except FeedRefused as refused:
+        return refusal(layout.feed, as_of, refused.problem)
+
+
+def refusal(feed: str, as_of: str, problem: FeedProblem) -> Intake:
+    """What a file brought that was exchanged between the two readings: nothing."""
+    return Intake(
+        feed=feed,
+        file=problem.file,
+        as_of=as_of,
+        verdict=Verdict.REJECT_FILE,
+        problems=(problem,),
+        counts={problem.code: 1},
+    )
 
 
 def contract(layout: FeedLayout, *, encoding: str = "") -> FeedContract:
@@ -88,6 +164,8 @@ def contract(layout: FeedLayout, *, encoding: str = "") -> FeedContract:
         key=tuple(usual[name] for name in layout.key),
         key_may_be_blank=tuple(usual[name] for name in layout.key_may_be_blank),
         ignore=layout.ignore,
+        clear_words=frozenset(word.lower() for word in layout.clear_words),
+        same_words=frozenset(word.lower() for word in layout.same_words),
         percent_groups=tuple(tuple(usual[name] for name in group) for group in layout.sums_to_100),
         format=Format(encoding=encoding or layout.encoding, delimiter=layout.delimiter),
     )
@@ -100,58 +178,9 @@ def _is_iso_date(text: str) -> bool:
         return False
 
 
-def _translated(
-    numbered: Iterable[tuple[int, Mapping[str, str]]], layout: FeedLayout, file: str, as_of: str
-) -> tuple[list[dict[str, Any]], list[CellProblem]]:
-    if layout.rows == "firm":
-        return firm_rows(numbered, layout, file=file, as_of=as_of)
-    if layout.rows == "edge":
-        return edge_rows(numbered, layout, file=file, as_of=as_of)
-    if layout.rows == "authority":
-        return authority_rows(numbered, layout, file=file)
-    if layout.rows in ("signal", "contact"):
-        return signal_rows(numbered, layout, file=file)
-    return fact_rows(numbered, layout, file=file)
-
-
-def _intake(
-    layout: FeedLayout,
-    as_of: str,
-    delivery: Delivery,
-    rows: Sequence[Mapping[str, Any]] = (),
-    unreadable: Sequence[CellProblem] = (),
-) -> Intake:
-    counts = Counter(delivery.counts)
-    if unreadable:
-        counts[UNREADABLE_CELL] = len(unreadable)
-    return Intake(
-        feed=layout.feed,
-        file=delivery.file,
-        as_of=as_of,
-        verdict=delivery.verdict,
-        rows=rows,
-        problems=(*delivery.problems, *_notes(unreadable)),
-        counts=dict(sorted(counts.items())),
-        rows_seen=delivery.facts.rows if delivery.facts else 0,
-        rows_set_aside=len(delivery.quarantined),
-        facts_for_next_time=delivery.facts,
-    )
-
-
-def _refused(layout: FeedLayout, as_of: str, problem: FeedProblem) -> Intake:
-    return Intake(
-        feed=layout.feed,
-        file=problem.file,
-        as_of=as_of,
-        verdict=Verdict.REJECT_FILE,
-        problems=(problem,),
-        counts={problem.code: 1},
-    )
-
-
 def _notes(unreadable: Sequence[CellProblem]) -> Iterator[FeedProblem]:
     """The first unreadable cells, as notes: the value is unknown, the row is used."""
-    for cell in unreadable[:PROBLEMS_SHOWN]:
+    for cell in unreadable:
         yield FeedProblem(
             severity=Severity.NOTE,
             code=UNREADABLE_CELL,

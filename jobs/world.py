@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from jobs.tables import OBJECT_SCHEMAS, arrow_schema, empty, widened
 from jobs.wiring import Wired
-from mappings.canonical import MANAGED
+from mappings.canonical import FEEDS, MANAGED
 from mappings.schema import CrmMap
 from store.snapshots import Snapshot
 from sync.territory.holds import BY_RULE, months_before
@@ -24,6 +24,7 @@ from sync.world import (
     FIRMS,
     HOLDS,
     OVERRIDES,
+    OWNERSHIP_FACTS,
     SIGNALS,
     Schema,
     World,
@@ -54,7 +55,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     accounts = by_object["account"]
     if not accounts:
         raise NothingPulled("no accounts have been pulled yet; run `platbook pull` first")
-    feeds = {rows: _feeds(wired, rows) for rows in ("firm", "fact", "edge", "authority", "signal", "contact")}
+    feeds = {rows: _feeds(wired, rows) for rows in FEEDS}
     agreed = wired.agreed.table()
     frame = wired.engine.from_arrow
     tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
@@ -77,6 +78,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
         past_holds=frame(_shaped(_past_holds(wired, as_of), HOLDS)),
         edge_facts=frame(_read(wired, feeds["edge"], EDGE_FACTS)) if feeds["edge"] else None,
         authority_facts=frame(_read(wired, feeds["authority"], AUTHORITY_FACTS)) if feeds["authority"] else None,
+        ownership_facts=frame(_read(wired, feeds["ownership"], OWNERSHIP_FACTS)) if feeds["ownership"] else None,
         signals=frame(_read(wired, feeds["signal"], SIGNALS)) if feeds["signal"] else None,
         contacts=frame(_read(wired, feeds["contact"], CONTACTS)) if feeds["contact"] else None,
         hidden=hidden,

@@ -108,6 +108,8 @@ FIRM: tuple[Field, ...] = (
     _field("behavioral_health_share_bp", T.SHARE, "Behavioral health share of revenue", unit="basis points"),
     _field("is_rural", T.BOOLEAN, "Outside a metropolitan area"),
     _field("is_critical_access", T.BOOLEAN, "Critical access hospital"),
+    _field("employees", T.INTEGER, "Employees", unit="people"),
+    _field("annual_revenue_cents", T.MONEY, "Yearly revenue", unit="cents"),
     _field("updated_on", T.DATE, "When the vendor last touched the profile"),
 )
 """Fields of one firm in a market-intelligence delivery."""
@@ -160,6 +162,23 @@ AUTHORITY: tuple[Field, ...] = (
     _field("evidence", T.TEXT, "Where it is written"),
 )
 """One record of who decides for an organisation, a function, a service line and a category."""
+
+OWNERSHIP: tuple[Field, ...] = (
+    _field("record_key", T.TEXT, "What the source calls its row or the organisation: an enrollment, a hospital id"),
+    _field("ccn", T.TEXT, "CMS certification number of the organisation"),
+    _field("npi", T.TEXT, "Its NPI"),
+    _field("name", T.TEXT, "Its name"),
+    _field("state", T.TEXT, "USPS state code"),
+    _field("kind", T.PICKLIST, "CHOW (sold), OWNER (listed as an owner) or MEMBER (part of a system)"),
+    _field("owner_name", T.TEXT, "Buyer, owner or system"),
+    _field("owner_id", T.TEXT, "What the source calls it"),
+    _field("owner_parent_name", T.TEXT, "Corporate parent of it, where the source says so"),
+    _field("former_owner_name", T.TEXT, "Seller"),
+    _field("role", T.TEXT, "Kind of the change or of the owner's interest, as written"),
+    _field("pct_bp", T.SHARE, "Share held; empty = unknown", unit="basis points"),
+    _field("effective_on", T.DATE, "Day it took effect; empty = the source gives no day"),
+)
+"""What a public register says of who owns an organisation: looked at beside the vendor, never a parent by itself."""
 
 SIGNAL: tuple[Field, ...] = (
     _field("firm_id", T.TEXT, "Vendor id of the organisation, where the sender knows it"),
@@ -238,6 +257,7 @@ FEEDS: dict[str, tuple[Field, ...]] = {
     "contact": CONTACT,
     "edge": EDGE,
     "authority": AUTHORITY,
+    "ownership": OWNERSHIP,
 }
 """Kinds of rows a feed layout may describe."""
 

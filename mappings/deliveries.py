@@ -1,10 +1,10 @@
-"""Rows of a delivery to rows of FIRMS, FACTS, SIGNALS or CONTACTS (`sync.world`), with what could not be read. Pure."""
+"""Rows of a delivery to canonical rows (`sync.world`), one at a time, with what could not be read. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,11 @@ from mappings.transforms import basis_points, clean_text, iso_date, money_cents,
 Row = dict[str, Any]
 Numbered = tuple[int, Mapping[str, str]]
 """A data row's number, from 1, and its cells by header."""
+LastRow = Callable[[str], Mapping[str, Any] | None]
+"""A firm of the last accepted delivery by its vendor id; None = it was not in it."""
 
 _PERSON_DIGITS = 16
+_MAX_TIMES = 2**62  # well inside a 64-bit column
 
 
 def _person(value: Any) -> str | None:
@@ -64,62 +67,97 @@ class CellProblem:
         return f"{self.file}:row {self.row}:{self.column}: {self.fact}"
 
 
-def firm_rows(
-    rows: Iterable[Numbered], layout: FeedLayout, *, file: str, as_of: str
-) -> tuple[list[Row], list[CellProblem]]:
-    """Rows of FIRMS and the cells that could not be read."""
-    found, problems = _translate(rows, layout, file)
-    for row in found:
-        row["as_of"] = as_of
-    return found, problems
+class CellProblems:
+    """Collects the cells that could not be read: the first ones, and how many there were."""
+
+    def __init__(self, *, shown: int = 100) -> None:
+        self.first: list[CellProblem] = []
+        self.count = 0
+        self._shown = shown
+
+    def add(self, problem: CellProblem) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < self._shown:
+            self.first.append(problem)
 
 
-def fact_rows(rows: Iterable[Numbered], layout: FeedLayout, *, file: str) -> tuple[list[Row], list[CellProblem]]:
-    """Rows of FACTS and the cells that could not be read. The fact's name is in lower case."""
-    found, problems = _translate(rows, layout, file)
-    for row in found:
-        row["fact"] = row["fact"].lower() if row["fact"] else None
-    return found, problems
+def canonical_rows(
+    rows: Iterable[Numbered],
+    layout: FeedLayout,
+    *,
+    file: str,
+    as_of: str,
+    problems: CellProblems,
+    last: LastRow | None = None,
+) -> Iterator[Row]:
+    """Rows of the layout's kind (FIRMS, FACTS, EDGE_FACTS, ... of `sync.world`), one at a time.
+
+    Cells that could not be read are unknown and go to `problems`. `last` gives a firm of the last delivery, for cells
+    that say "as before".
+    """
+    translator: _Translator | None = None
+    finish = _FINISH[layout.rows]
+    for number, cells in rows:
+        if translator is None:
+            translator = _Translator(layout, file, cells, last)
+        row = translator.row(number, cells, problems)
+        finish(row, layout, as_of)
+        yield row
 
 
-def edge_rows(
-    rows: Iterable[Numbered], layout: FeedLayout, *, file: str, as_of: str
-) -> tuple[list[Row], list[CellProblem]]:
-    """Rows of EDGE_FACTS: words in capitals, the source and the day it was first seen filled in."""
-    found, problems = _translate(rows, layout, file)
-    for row in found:
-        _capitals(row, "kind", "control", "state", "parent_type")
-        row["state"] = row["state"] or "ACTIVE"
-        row["source"] = row["source"].lower() if row["source"] else layout.feed
-        row["first_seen"] = row["first_seen"] or as_of
-        row["as_of"] = as_of
-    return found, problems
+def _finish_firm(row: Row, _: FeedLayout, as_of: str) -> None:
+    row["as_of"] = as_of
 
 
-def authority_rows(rows: Iterable[Numbered], layout: FeedLayout, *, file: str) -> tuple[list[Row], list[CellProblem]]:
-    """Rows of AUTHORITY_FACTS: words in capitals, categories in lower case, ALL and STEWARD where nothing is said."""
-    found, problems = _translate(rows, layout, file)
-    for row in found:
-        _capitals(row, "function", "service_line", "level", "source")
-        row["function"], row["service_line"] = row["function"] or "ALL", row["service_line"] or "ALL"
-        category = row["category"] or "ALL"
-        row["category"] = "ALL" if category.upper() == "ALL" else category.lower()
-        row["source"] = row["source"] or "STEWARD"
-    return found, problems
+def _finish_fact(row: Row, _: FeedLayout, __: str) -> None:
+    """The fact's name is in lower case."""
+    row["fact"] = row["fact"].lower() if row["fact"] else None
+
+
+def _finish_edge(row: Row, layout: FeedLayout, as_of: str) -> None:
+    """Words in capitals, the source and the day it was first seen filled in."""
+    _capitals(row, "kind", "control", "state", "parent_type")
+    row["state"] = row["state"] or "ACTIVE"
+    row["source"] = row["source"].lower() if row["source"] else layout.feed
+    row["first_seen"] = row["first_seen"] or as_of
+    row["as_of"] = as_of
+
+
+def _finish_authority(row: Row, _: FeedLayout, __: str) -> None:
+    """Words in capitals, categories in lower case, ALL and STEWARD where nothing is said."""
+    _capitals(row, "function", "service_line", "level", "source")
+    row["function"], row["service_line"] = row["function"] or "ALL", row["service_line"] or "ALL"
+    category = row["category"] or "ALL"
+    row["category"] = "ALL" if category.upper() == "ALL" else category.lower()
+    row["source"] = row["source"] or "STEWARD"
+
+
+def _finish_ownership(row: Row, _: FeedLayout, as_of: str) -> None:
+    _capitals(row, "kind")
+    row["as_of"] = as_of
+
+
+def _finish_signal(row: Row, _: FeedLayout, __: str) -> None:
+    """A kind is in lower case, joined by _."""
+    if row.get("kind"):
+        row["kind"] = re.sub(r"[^a-z0-9]+", "_", row["kind"].lower()).strip("_")
+
+
+_FINISH: Mapping[str, Callable[[Row, FeedLayout, str], None]] = {
+    "firm": _finish_firm,
+    "fact": _finish_fact,
+    "edge": _finish_edge,
+    "authority": _finish_authority,
+    "ownership": _finish_ownership,
+    "signal": _finish_signal,
+    "contact": _finish_signal,
+}
 
 
 def _capitals(row: Row, *names: str) -> None:
     for name in names:
         row[name] = row[name].upper().replace(" ", "_") if row[name] else None
-
-
-def signal_rows(rows: Iterable[Numbered], layout: FeedLayout, *, file: str) -> tuple[list[Row], list[CellProblem]]:
-    """Rows of SIGNALS or CONTACTS and the cells that could not be read. A kind is in lower case, joined by _."""
-    found, problems = _translate(rows, layout, file)
-    for row in found:
-        if row.get("kind"):
-            row["kind"] = re.sub(r"[^a-z0-9]+", "_", row["kind"].lower()).strip("_")
-    return found, problems
 
 
 def columns_present(layout: FeedLayout, header: Iterable[str]) -> dict[str, str]:
@@ -129,54 +167,69 @@ def columns_present(layout: FeedLayout, header: Iterable[str]) -> dict[str, str]
     return {field: column for field, column in found.items() if column}
 
 
-def _translate(rows: Iterable[Numbered], layout: FeedLayout, file: str) -> tuple[list[Row], list[CellProblem]]:
-    translator: _Translator | None = None
-    translated: list[Row] = []
-    problems: list[CellProblem] = []
-    for number, cells in rows:
-        if translator is None:
-            translator = _Translator(layout, file, cells)
-        translated.append(translator.row(number, cells, problems))
-    return translated, problems
-
-
 class _Translator:
     """A layout against one file's header: a column and a parser per field."""
 
-    def __init__(self, layout: FeedLayout, file: str, header: Iterable[str]) -> None:
+    def __init__(self, layout: FeedLayout, file: str, header: Iterable[str], last: LastRow | None) -> None:
         self._layout = layout
         self._file = file
+        self._last = last
         self._columns = columns_present(layout, header)
         self._blank: Row = {f.name: layout.constants.get(f.name) for f in FEEDS[layout.rows]}
+        if layout.rows == "firm":
+            self._blank["cleared"] = None
         self._parsers = {field: _cell_parser(field, layout.fields[field]) for field in self._columns}
         self._former = re.compile(layout.former_name_pattern, re.IGNORECASE) if layout.former_name_pattern else None
+        self._words = {word.lower(): True for word in layout.clear_words}
+        self._words |= {word.lower(): False for word in layout.same_words}
 
-    def row(self, number: int, cells: Mapping[str, str], problems: list[CellProblem]) -> Row:
+    def row(self, number: int, cells: Mapping[str, str], problems: CellProblems) -> Row:
         row: Row = {"feed": self._layout.feed, **self._blank}
+        said: dict[str, bool] = {}  # field -> cleared (or else as before)
         for field, column in self._columns.items():
             text = cells.get(column)
             if text and text.strip():
+                if self._words and (word := self._words.get(text.strip().lower())) is not None:
+                    said[field] = word
+                    continue
                 value = row[field] = self._parsers[field](text)
                 if value is None and field != "zip5":
-                    problems.append(self._problem(number, field, column))
-        self._finish_zip(row, number, cells, problems)
+                    problems.add(self._problem(number, field))
+        if "zip5" not in said:
+            self._finish_zip(row, number, cells, problems)
         if self._former is not None and row.get("name"):
             row["name"], row["former_name"] = _split_name(self._former, row["name"])
         row["file"], row["row"] = self._file, number
+        if said:
+            self._finish_words(row, said, problems)
         return row
 
-    def _finish_zip(self, row: Row, number: int, cells: Mapping[str, str], problems: list[CellProblem]) -> None:
+    def _finish_zip(self, row: Row, number: int, cells: Mapping[str, str], problems: CellProblems) -> None:
         column = self._columns.get("zip5")
         text = cells.get(column) if column else None
-        if column and text and text.strip():
+        if text and text.strip():
             row["zip5"] = zip_5(text, row.get("state"))
             if row["zip5"] is None:
-                problems.append(self._problem(number, "zip5", column))
+                problems.add(self._problem(number, "zip5"))
 
-    def _problem(self, number: int, field: str, column: str) -> CellProblem:
+    def _finish_words(self, row: Row, said: Mapping[str, bool], problems: CellProblems) -> None:
+        """What the words mean: cleared fields are named in `cleared`, the others come from the last delivery."""
+        same = [field for field, is_clear in said.items() if not is_clear]
+        before = self._last(row["firm_id"]) if same and self._last is not None and row.get("firm_id") else None
+        cleared = {field for field, is_clear in said.items() if is_clear}
+        for field in same:
+            if before is None:
+                fact = "the cell says as in the last delivery, which has no such row; it counts as unknown"
+                problems.add(self._problem(row["row"], field, fact))
+            else:
+                row[field] = before.get(field)
+                cleared |= {field} & set((before.get("cleared") or "").split(","))
+        row["cleared"] = ",".join(sorted(cleared)) or None
+
+    def _problem(self, number: int, field: str, fact: str = "") -> CellProblem:
         expected = _EXPECTED.get(field) or _EXPECTED.get(self._layout.fields[field].format, "a readable value")
-        fact = f"the cell is not {expected}; it counts as unknown"
-        return CellProblem(file=self._file, row=number, column=column, field=field, fact=fact)
+        fact = fact or f"the cell is not {expected}; it counts as unknown"
+        return CellProblem(file=self._file, row=number, column=self._columns[field], field=field, fact=fact)
 
 
 def _cell_parser(field: str, column: ColumnMap) -> Callable[[Any], Any]:
@@ -184,7 +237,15 @@ def _cell_parser(field: str, column: ColumnMap) -> Callable[[Any], Any]:
         return FORMS[field]
     if column.format == "id":
         return lambda value: padded_id(value, column.digits)
-    return _FORMATS[column.format]
+    parse = _FORMATS[column.format]
+    if column.times == 1:
+        return parse
+
+    def parse_times(value: Any) -> int | None:
+        number = parse(value)
+        return None if number is None or abs(number) >= _MAX_TIMES // column.times else number * column.times
+
+    return parse_times
 
 
 def _split_name(pattern: re.Pattern[str], name: str) -> tuple[str, str | None]:

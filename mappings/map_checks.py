@@ -26,7 +26,10 @@ _TYPES_OF_FORMAT: dict[str, tuple[FieldType, ...]] = {
     "date": (FieldType.DATE,),
     "person": (FieldType.TEXT,),
 }
-_ONE_OF: dict[str, tuple[str, ...]] = {"signal": ("firm_id", "record_id", "domain")}
+_ONE_OF: dict[str, tuple[str, ...]] = {
+    "signal": ("firm_id", "record_id", "domain"),
+    "ownership": ("ccn", "npi", "record_key"),
+}
 """Fields of which a row needs one to be linked to an account."""
 _ALL_OF: dict[str, tuple[str, ...]] = {
     "firm": ("firm_id",),
@@ -34,6 +37,7 @@ _ALL_OF: dict[str, tuple[str, ...]] = {
     "contact": ("record_id",),
     "edge": ("child_id", "parent_id"),
     "authority": ("org_id",),
+    "ownership": ("kind", "owner_name"),
 }
 """Fields that a row needs, every one, to be linked to accounts."""
 
@@ -202,7 +206,7 @@ def _check_key(document: Document, layout: FeedLayout) -> Iterator[MappingProble
         fact = f"one of {', '.join(any_of)} is needed: rows could not be linked to an account"
         yield document.problem(("fields",), fact)
     for name in _ALL_OF.get(layout.rows, ()):
-        if name not in layout.fields:
+        if name not in layout.fields and name not in layout.constants:
             yield document.problem(("fields",), f"field {name!r} is missing: rows could not be linked to an account")
 
 
@@ -220,6 +224,9 @@ def _check_column(document: Document, name: str, field: Field, column: ColumnMap
         yield document.problem((*here, "format"), fact)
     if column.digits is not None and (column.format != "id" or not 1 <= column.digits <= 20):
         yield document.problem((*here, "digits"), "digits belongs to format id and lies between 1 and 20")
+    if column.times != 1 and (column.format not in ("money", "integer") or not 1 < column.times <= 10**9):
+        fact = f"times is {column.times}; it belongs to money and integer and lies between 2 and 1000000000"
+        yield document.problem((*here, "times"), fact)
 
 
 def _check_headers(document: Document, layout: FeedLayout) -> Iterator[MappingProblem]:
@@ -242,6 +249,7 @@ def _check_reading(document: Document, layout: FeedLayout) -> Iterator[MappingPr
         yield document.problem(("encoding",), fact, near(layout.encoding, ("utf-8", "cp1252", "latin-1", "utf-16")))
     if len(layout.delimiter) != 1 or layout.delimiter in '"\r\n':
         yield document.problem(("delimiter",), f"delimiter is {layout.delimiter!r}; expected one character")
+    yield from _check_words(document, layout)
     if not layout.former_name_pattern:
         return
     try:
@@ -253,3 +261,18 @@ def _check_reading(document: Document, layout: FeedLayout) -> Iterator[MappingPr
         yield document.problem(
             ("former_name_pattern",), f"the pattern has {groups} groups; expected 1, the former name"
         )
+
+
+def _check_words(document: Document, layout: FeedLayout) -> Iterator[MappingProblem]:
+    words: dict[str, str] = {}
+    for kind, listed in (("clear_words", layout.clear_words), ("same_words", layout.same_words)):
+        if listed and layout.rows != "firm":
+            fact = f"a {layout.rows} feed has no {kind}: each row of it is a statement of its own"
+            yield document.problem((kind,), fact)
+        for index, word in enumerate(listed):
+            lower = word.strip().lower()
+            if not lower:
+                yield document.problem((kind, index), "a blank cell means that nothing is said; give a word")
+            elif lower in words:
+                yield document.problem((kind, index), f"{word!r} stands under {words[lower]} already")
+            words.setdefault(lower, kind)

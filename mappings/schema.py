@@ -65,13 +65,14 @@ class ColumnMap(Strict):
     type: FieldType | None = None
     format: Literal["text", "money", "percent", "integer", "yes_no", "rural_urban", "date", "id", "person"] = "text"
     digits: int | None = None  # ids: restore leading zeros to this length
+    times: int = 1  # money, integer: the column counts in thousands (1000), millions (1000000), ...
 
 
 class FeedLayout(Strict):
     """One kind of vendor delivery: `feeds/*.yaml`."""
 
     feed: str  # name of the source, such as definitive
-    rows: Literal["firm", "fact", "signal", "contact", "edge", "authority"]
+    rows: Literal["firm", "fact", "signal", "contact", "edge", "authority", "ownership"]
     key: tuple[str, ...]  # canonical fields that identify a row
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -80,4 +81,6 @@ class FeedLayout(Strict):
     ignore: tuple[str, ...] = ()  # known columns that are not used
     key_may_be_blank: tuple[str, ...] = ()  # key fields whose cell may be empty, such as an open date
     sums_to_100: tuple[tuple[str, ...], ...] = ()  # percent fields that make up a whole
+    clear_words: tuple[str, ...] = ()  # cells that say: there is none (any more); whatever their case
+    same_words: tuple[str, ...] = ()  # cells that say: as in the last delivery
     former_name_pattern: str = ""  # regular expression with one group, applied to the name

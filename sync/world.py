@@ -12,7 +12,7 @@ from typing import Any
 
 import narwhals as nw
 
-from mappings.canonical import ACCOUNT, AUTHORITY, CONTACT, EDGE, FACT, FIRM, MANAGED, SIGNAL, FieldType
+from mappings.canonical import ACCOUNT, AUTHORITY, CONTACT, EDGE, FACT, FIRM, MANAGED, OWNERSHIP, SIGNAL, FieldType
 from sync.engine import Frame
 from sync.problem import Problem
 
@@ -41,6 +41,7 @@ RECORDS: Schema = {
 FIRMS: Schema = {
     "feed": TEXT,
     **{f.name: _DTYPES.get(f.type, TEXT) for f in FIRM},
+    "cleared": TEXT,  # fields, comma-separated, of which the vendor says that there is no value; a blank says nothing
     "as_of": TEXT,
     "file": TEXT,
     "row": INT,
@@ -58,6 +59,15 @@ EDGE_FACTS: Schema = {
     "row": INT,
 }
 """Dated statements of who belongs to whom; the newest accepted delivery of each edge feed."""
+
+OWNERSHIP_FACTS: Schema = {
+    "feed": TEXT,
+    **{f.name: _DTYPES.get(f.type, TEXT) for f in OWNERSHIP},
+    "as_of": TEXT,
+    "file": TEXT,
+    "row": INT,
+}
+"""What public registers say of owners, to check vendors by; the newest accepted delivery of each such feed."""
 
 AUTHORITY_FACTS: Schema = {
     "feed": TEXT,
@@ -234,6 +244,7 @@ class World:
     our_users: Mapping[str, str] = field(default_factory=dict)  # connection -> user id Platbook writes as
     signals: Frame | None = None  # SIGNALS; None = no such feed
     contacts: Frame | None = None  # CONTACTS; None = no such feed
+    ownership_facts: Frame | None = None  # OWNERSHIP_FACTS; None = no such feed
     past_holds: Frame | None = None  # HOLDS that a rule made and that ended not long ago; None = none
 
 

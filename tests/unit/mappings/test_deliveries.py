@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings.deliveries import columns_present, fact_rows, firm_rows
+from mappings.deliveries import CellProblems, canonical_rows, columns_present
 from mappings.load import load
 from sync.world import FACTS, FIRMS
 
@@ -26,8 +26,14 @@ FIRM = {
 }
 
 
-def firms(*rows):
-    return firm_rows(enumerate(rows, 1), FEEDS["definitive"], file="d.csv", as_of="2022-12-01")
+def firms(*rows, layout=FEEDS["definitive"], last=None):
+    return translated(enumerate(rows, 1), layout, last=last)
+
+
+def translated(numbered, layout, last=None):
+    problems = CellProblems()
+    rows = canonical_rows(numbered, layout, file="d.csv", as_of="2022-12-01", problems=problems, last=last)
+    return list(rows), problems.first
 
 
 def test_a_vendor_row_becomes_a_firm():
@@ -100,7 +106,7 @@ def test_a_confirmed_fact_keeps_its_value_as_text():
         "Valid To": "",
         "Confirmed By": "ada@example.com",
     }
-    (row,), problems = fact_rows([(1, cells)], FEEDS["confirmed_facts"], file="f.csv")
+    (row,), problems = translated([(1, cells)], FEEDS["confirmed_facts"])
     assert problems == []
     assert set(row) == set(FACTS)
     assert (row["fact"], row["value"], row["valid_from"], row["valid_to"]) == (

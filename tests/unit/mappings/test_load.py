@@ -54,7 +54,11 @@ def test_the_packaged_mappings_load_and_cover_the_model():
         assert {name for name, spec in fields.items() if spec.push} == set(MANAGED)
         assert set(fields) == {f.name for f in ACCOUNT}
     assert set(mappings.crms) == {"salesforce", "hubspot"}
-    assert set(mappings.feeds["definitive"].fields) == {f.name for f in FEEDS["firm"]} - {"former_name"}
+    assert set(mappings.feeds["definitive"].fields) == {f.name for f in FEEDS["firm"]} - {
+        "former_name",
+        "employees",
+        "annual_revenue_cents",
+    }
     assert set(mappings.feeds["confirmed_facts"].fields) == {f.name for f in FEEDS["fact"]}
     assert set(mappings.policies.conflicts.fields) == set(MANAGED)
     assert len({fact.state for fact in mappings.regulation}) == 51
