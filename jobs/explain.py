@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 
 from jobs.export import findings_source
 from jobs.present import PlanView, view_plan
+from jobs.scoring import score_lines
 from jobs.wiring import Wired
 from sync.planning.explain import explain, facts
+from sync.segmentation.telling import predicate_lines
 
 MAX_ACCOUNTS = 5
 SHOWN_FACTS = ("name", "account_type", "city", "state", "zip5", "phone", "domain", "ccn", "npi", "annual_revenue_cents")
@@ -47,10 +49,25 @@ class _Findings:
 
     def __init__(self, wired: Wired, plan_id: str) -> None:
         self._wired, self._source = wired, findings_source(plan_id)
+        self.plan_id = plan_id
         self.links = self._table("links")
         kept = wired.crosswalk.table().to_pylist()
         self.kept = {(row["source"], row["source_id"]): row["how"] for row in kept}
         self.accounts = self._table("accounts")
+
+    def tier_lines(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """Every predicate behind a tier, and what would earn a better one."""
+        return predicate_lines(self._wired.mappings.policies.tiers, row["predicates"], row["evidence"])
+
+    def profile_lines(self, account_id: str) -> Iterator[str]:
+        """What kind of account it is and what it scores; nothing where an older plan kept no profiles."""
+        if self._wired.snapshots.current(self._source, "profiles") is None:
+            return
+        said = ("segment", "motion", "payer_class", "size_tier", "quadrant")
+        for row in self.rows("profiles", account_id):
+            words = ", ".join(f"{name.replace('_', ' ')} {row[name]}" for name in said if row[name])
+            yield f"profile: {words or 'nothing is known'}"
+            yield from score_lines(self._wired, self.plan_id, row)
 
     def rows(self, name: str, account_id: str) -> list[dict[str, Any]]:
         """Rows of one table about one account."""
@@ -130,7 +147,8 @@ def _standing(found: _Findings, account_id: str) -> Iterator[str]:
     for row in found.rows("tiers", account_id):
         holder = found.name(row["holder_account_id"])
         yield f"tier: {row['tier']}, {row['tier_status']}; decided for {holder}: {row['predicates']}"
-        yield from (f"  {fact.name}: {fact.value} [{fact.source}]" for fact in facts(row["evidence"]))
+        yield from (f"  {line}" for line in found.tier_lines(row))
+    yield from found.profile_lines(account_id)
     for row in found.rows("ownership", account_id):
         owner = row["owner_email"] or "no active person found"
         yield f"owner: {owner} by rule {row['rule']}; territory {row['territory']}"

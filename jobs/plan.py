@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pyarrow as pa
 
 from jobs.export import FINDINGS, findings_source
+from jobs.scoring import POLICY_TABLE, policy_table
 from jobs.tables import arrow_schema
 from jobs.wiring import Wired
 from jobs.world import Loaded, load_world
@@ -89,6 +90,8 @@ def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
         if small is not None:
             wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(small))
     rows = [{**asdict(one), "severity": one.severity.value, "refs": "\n".join(one.refs)} for one in result.problems]
+    scoring = policy_table(wired.mappings.policies.scores)
+    wired.snapshots.save(findings_source(plan_id), POLICY_TABLE, scoring)
     wired.snapshots.save(findings_source(plan_id), "problems", pa.Table.from_pylist(rows, schema=_PROBLEMS))
 
 

@@ -1,0 +1,51 @@
+"""A tier in words: every predicate with the facts it rests on, and what would make it true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mappings.expressions import Expr, evaluate, parse
+from mappings.policy import TierPolicy
+from sync.segmentation.predicates import facts_of, parse_rules, wanted
+
+_WORDS = {"T": "true", "F": "false", "U": "unknown"}
+_TRUTH = {"T": True, "F": False, "U": None}
+
+
+def predicate_lines(policy: TierPolicy, predicates: str, evidence: str) -> Iterator[str]:
+    """A line per predicate of a row of TIERS, then what would earn each better tier."""
+    letters = dict(one.split("=", 1) for one in predicates.split(", ") if "=" in one)
+    known: Mapping[str, Any] = json.loads(evidence or "{}")
+    rules = parse_rules(policy.predicates)
+    exprs = {rule.name: rule.expr for rule in rules}
+    for rule in rules:
+        if rule.name in letters:
+            rests = "; ".join(_fact(name, known) for name in facts_of(rule.expr, exprs))
+            would = "" if letters[rule.name] == "T" else f"; true if {wanted(rule)}"
+            yield f"{rule.name} is {_WORDS[letters[rule.name]]}: {rests}{would}"
+    yield from _better(policy, letters)
+
+
+def _fact(name: str, known: Mapping[str, Any]) -> str:
+    if name not in known:
+        return f"{name} unknown"
+    source = known[name]["from"]
+    return f"{name} {known[name]['is']}" + (f" [{source}]" if source else "")
+
+
+def _better(policy: TierPolicy, letters: Mapping[str, str]) -> Iterator[str]:
+    """Single predicates that, were they true, would earn a tier that is not earned now."""
+    truth = {name: _TRUTH[letter] for name, letter in letters.items()}
+    for tier in policy.tiers:
+        expr = parse(tier.when)
+        if _holds(expr, truth):
+            return
+        lifts = [name for name, value in truth.items() if not value and _holds(expr, {**truth, name: True})]
+        if lifts:
+            yield f"{tier.id} would be earned by {' or '.join(sorted(lifts))} alone"
+
+
+def _holds(expr: Expr, truth: Mapping[str, bool | None]) -> bool:
+    return evaluate(expr, lambda _: None, truth.__getitem__) is True
