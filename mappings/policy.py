@@ -218,6 +218,8 @@ class ConflictPolicy(Strict):
     block_owner_change_with_team: bool = True
     require_verified_person: bool = False  # decisions need a personal token and the role
     requires: tuple[ApprovalRule, ...] = ()
+    fight_flips: int = Field(default=3, ge=0)  # changes between two values that make a fight; 0 = never
+    fight_days: int = Field(default=14, ge=1)
     propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
 
 

@@ -23,6 +23,7 @@ from sync.hierarchy.forest import Forest, Linked, grow, named_roots
 from sync.hierarchy.status import gone
 from sync.identity.judge import link
 from sync.identity.judge import problems as open_links
+from sync.planning.fights import fights
 from sync.planning.plan import build_plan
 from sync.problem import Problem
 from sync.proposals import Findings, propose
@@ -48,6 +49,7 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
     sides = Sides(desired=desired, ownership=found.ownership, tiers=found.tiers)
     standing = stand(world, sides, mappings.policies, as_of, engine)
     plan = build_plan(desired, with_holds_of(world, standing), mappings.policies, as_of, engine)
+    fighting = fights(world, mappings.policies.conflicts, as_of, engine)
     return Reconciliation(
         links=found.links,
         accounts=found.accounts,
@@ -59,7 +61,7 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
         holds=standing.proposed,
         structure=found.structure,
         latency=lags(forest, desired, world, mappings.policies.hierarchy, as_of, engine),
-        problems=tuple(sorted((*doubts(forest, engine), *open_links(found.open_pairs)), key=_by_code)),
+        problems=tuple(sorted((*doubts(forest, engine), *open_links(found.open_pairs), *fighting), key=_by_code)),
     )
 
 

@@ -18,6 +18,7 @@ from mappings.policy import ConflictPolicy, FieldPolicy
 from sync.engine import Engine, Frame
 from sync.frames import Expr, cases, certain, conform, null, one_of, stack, text
 from sync.planning.attribution import with_actors
+from sync.planning.fights import with_fights
 from sync.planning.standing import with_holds, with_overrides
 from sync.planning.threeway import (
     KNOB_COLUMNS,
@@ -29,6 +30,7 @@ from sync.planning.threeway import (
     with_action,
     with_state,
 )
+from sync.planning.trust import with_trust
 from sync.planning.validity import with_validity
 from sync.world import CHANGES, INT, TEXT, Schema, World
 
@@ -97,7 +99,7 @@ def _differences(wanted: Frame, world: World, policy: ConflictPolicy, as_of: str
     detailed = engine.materialize(_with_details(open_rows, wanted, world))
     rows = engine.materialize(_long(detailed, world))
     decided = engine.materialize(_decided(rows, world, policy, as_of, engine))
-    return engine.materialize(conform(with_actors(decided, world), DIFFERENCES))
+    return engine.materialize(conform(decided, DIFFERENCES))
 
 
 def _record_counts(wanted: Frame, engine: Engine) -> dict[str, int]:
@@ -210,9 +212,11 @@ def _decided(rows: Frame, world: World, policy: ConflictPolicy, as_of: str, engi
     grouped = rows.join(knobs, on="field", how="left")
     judged = with_validity(grouped, world, block_team=policy.block_owner_change_with_team)
     # Cut here and after the state: Spark would otherwise write the whole table into each of its own branches.
-    answered = engine.materialize(with_overrides(with_holds(judged, world, as_of), world, as_of))
+    held = with_fights(with_holds(judged, world, as_of), world, policy, as_of)
+    answered = engine.materialize(with_overrides(held, world, as_of))
     stated = engine.materialize(with_state(answered))
-    acted = with_action(stated, KNOB_COLUMNS).filter(nw.col("action") != Action.NONE.value)
+    attributed = with_trust(with_actors(stated, world), policy)
+    acted = with_action(attributed, KNOB_COLUMNS).filter(nw.col("action") != Action.NONE.value)
     return acted.with_columns(reason=_reason())
 
 
