@@ -1,4 +1,4 @@
-"""The engine that set computations run on: Polars always, and Spark where the test is marked and Spark is here."""
+"""The engines that set computations run on."""
 
 from __future__ import annotations
 
@@ -35,12 +35,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         engine.close()
 
 
-@pytest.fixture(params=["polars", pytest.param("spark", marks=pytest.mark.spark)])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Polars, then Spark."""
-    if request.param == "polars":
-        yield PolarsEngine()
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield request.getfixturevalue("spark")
+@pytest.fixture
+def engine() -> Engine:
+    """Polars."""
+    return PolarsEngine()

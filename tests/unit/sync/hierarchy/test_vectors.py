@@ -1,4 +1,4 @@
-"""The worked cases of the hierarchy, by their ids, on both engines: a world of statements in, parents out."""
+"""The worked cases of the hierarchy, by their ids: edges in, parents out. On Spark: test_on_spark.py above."""
 
 from __future__ import annotations
 
