@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mappings.canonical import FEEDS
@@ -21,6 +22,7 @@ LastRow = Callable[[str], Mapping[str, Any] | None]
 """A firm of the last accepted delivery by its vendor id; None = it was not in it."""
 
 _PERSON_DIGITS = 16
+_REMEMBERED = 1024  # cells a column that are not parsed again
 _MAX_TIMES = 2**62  # well inside a 64-bit column
 
 
@@ -178,7 +180,9 @@ class _Translator:
         self._blank: Row = {f.name: layout.constants.get(f.name) for f in FEEDS[layout.rows]}
         if layout.rows == "firm":
             self._blank["cleared"] = None
-        self._parsers = {field: _cell_parser(field, layout.fields[field]) for field in self._columns}
+        self._parsers = {
+            field: lru_cache(_REMEMBERED)(_cell_parser(field, layout.fields[field])) for field in self._columns
+        }
         self._former = re.compile(layout.former_name_pattern, re.IGNORECASE) if layout.former_name_pattern else None
         self._words = {word.lower(): True for word in layout.clear_words}
         self._words |= {word.lower(): False for word in layout.same_words}

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from store.database import StoreError
 from store.identifiers import new_id
 
-_ROW_GROUP = 1 << 16  # rows held before they are written
+_ROW_GROUP = 1 << 15  # rows held before they are written
 _SWEEP_AGE_S = 3600.0  # a younger file may belong to a transaction that has not committed yet
 
 

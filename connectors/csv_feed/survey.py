@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from types import TracebackType
 
 from connectors.csv_feed.agreement import FeedContract
@@ -12,7 +13,9 @@ from connectors.csv_feed.keys import KeyTally
 from connectors.csv_feed.reader import FeedReader, FeedRow
 from connectors.csv_feed.tally import ColumnTally, DeliveryFacts
 
+_REMEMBERED = 1024  # cells a column whose type is known already
 _DAMAGED_ID = re.compile(r"\s*\d+(\.\d+)?[eE]\+?\d+\s*")  # what a spreadsheet leaves of a long number
+_SIGNS = frozenset("=+-@\t\r")
 _HARMLESS_SIGN = re.compile(r"[-+][\d\s().,/%-]*")  # telephone numbers, negative numbers, a lone dash
 _PATIENT_COLUMN = re.compile(
     r"\b(mrn|medical record (number|no|id)|ssn|social security|dob|dates? of birth|birth ?(date|day)"
@@ -49,7 +52,8 @@ class Survey:
         present = [(name, rule) for name, rule in self._by_usual.values() if name]
         self.tallies = {name: ColumnTally() for name, _ in present}
         self._columns: list[tuple[str, Callable[[str], bool] | None, ColumnTally]] = [
-            (name, rule.fits if rule.format != "text" else None, self.tallies[name]) for name, rule in present
+            (name, lru_cache(_REMEMBERED)(rule.fits) if rule.format != "text" else None, self.tallies[name])
+            for name, rule in present
         ]
         self._key = [self._by_usual[usual][0] for usual in contract.key]
         self._must_name = [self._by_usual[usual][0] for usual in contract.key if usual not in contract.key_may_be_blank]
@@ -162,7 +166,7 @@ class Survey:
 
     def _check_formulas(self, row: FeedRow) -> None:
         for name, text in row.values.items():
-            if text and text[0] in "=+-@\t\r" and not _HARMLESS_SIGN.fullmatch(text):
+            if text[:1] in _SIGNS and not _HARMLESS_SIGN.fullmatch(text):
                 self.found.row("formula_cell", row, f'"{name}" holds what a spreadsheet would run', column=name)
                 return
 
