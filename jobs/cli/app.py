@@ -23,11 +23,13 @@ from jobs.cli import (
     decide,
     demo,
     doctor,
+    drift,
     feeds,
     holds,
     insight,
     login,
     modes,
+    overrides,
     people,
     plan,
     policy,
@@ -84,6 +86,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     insight.lint,
     insight.segments,
     insight.roadmap,
+    drift.drift,
     login.login,
     modes.mode,
     daemon.daemon,
@@ -96,6 +99,7 @@ app.add_typer(holds.app, name="holds")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
+app.add_typer(overrides.app, name="overrides")
 app.add_typer(policy.app, name="policy")
 
 CODES: tuple[tuple[type[BaseException], Exit], ...] = (

@@ -98,6 +98,6 @@ def _told(verb: str, made: backup.Manifest, words: str, as_json: bool) -> None:
         return
     say(words)
     say(
-        f"{sum(made.counts.values()):,} rows · {len(made.files):,} snapshot files, {sum(made.files.values()):,} bytes · "
+        f"{sum(made.counts.values()):,} rows · {len(made.files):,} files, {sum(made.files.values()):,} bytes · "
         f"audit {made.audit_rows:,} rows, head {made.audit_head[:16]} · made {made.made_at[:16].replace('T', ' ')} UTC"
     )

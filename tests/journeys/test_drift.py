@@ -1,0 +1,42 @@
+"""What moved since it was agreed, by whom; and values that were kept, until somebody takes that back."""
+
+from __future__ import annotations
+
+from tests.journeys.conftest import Cli
+from tests.journeys.world import ANA, DEE, HAYS, HS_HAYS, MERCY
+
+
+def test_the_drift_report_names_who_moved_what(settled: Cli) -> None:
+    assert settled.ok("drift", "--json").json["rows"] == []
+    settled.edit("salesforce", MERCY, DEE, Territory__c="ELSEWHERE", Account_Tier__c="")
+    settled.edit("hubspot", HS_HAYS, "9071", account_tier="GROWTH")
+    settled.ok("pull")
+    rows = settled.ok("drift", "--json").json["rows"]
+    assert {(row["connection"], row["record"], row["field"]) for row in rows} == {
+        ("salesforce", MERCY, "territory"),
+        ("salesforce", MERCY, "account_tier"),
+        ("hubspot", HS_HAYS, "account_tier"),
+    }
+    (hubspot,) = settled.ok("drift", "--by", "actor", "--where", "connection=hubspot", "--json").json["by_actor"]
+    assert (hubspot["actor_kind"], hubspot["values"], hubspot["accounts"]) == ("human", 1, 1)
+    assert "Ana" in hubspot["actor"]
+    assert "3 values on 2 accounts are not as agreed" in settled.ok("drift", "--by", "actor").out
+
+
+def test_an_override_that_is_taken_back_is_asked_again(settled: Cli) -> None:
+    settled.edit("salesforce", HAYS, ANA, OwnerId=DEE)
+    settled.ok("pull")
+    settled.run("plan")
+    settled.ok("keep", "--where", f"record={HAYS}", "--reason", "Dee knows them")
+    settled.ok("apply")
+    (kept,) = settled.ok("overrides", "list", "--where", "field=owner", "--json").json["overrides"]
+    assert (kept["status"], kept["kept"], kept["refused"]) == ("in force", "Dee Dune", "Ana Active")
+    settled.run("plan")
+    assert settled.ok("show", "--where", f"record={HAYS}", "--json").json["items"][0]["action"] == "overridden"
+    released = settled.ok("overrides", "release", "--where", f"record={HAYS}", "--reason", "Dee leaves", "--json").json
+    assert "owner" in [row["field"] for row in released["overrides"]]
+    settled.run("plan")
+    (asked,) = settled.ok("show", "--where", f"record={HAYS}", "--json").json["items"]
+    assert (asked["state"], asked["action"]) == ("override_lapsed", "review")
+    assert "platbook" not in asked["reason"]
+    assert "Dee leaves" in asked["reason"]
