@@ -11,7 +11,13 @@ from mappings.schema import Header, Strict
 Function = Literal["CLINICAL", "PROCUREMENT", "IT", "BUDGET", "ALL"]
 Level = Literal["SITE", "REGION", "SYSTEM", "MSO", "PLATFORM", "GPO"]
 Archetype = Literal[
-    *("INDEPENDENT", "IDN", "COMMUNITY_SYSTEM", "CAH_MEMBER", "HOSPITAL_GROUP", "PE_PLATFORM", "ASC_JOINT_VENTURE"),
+    "INDEPENDENT",
+    "IDN",
+    "COMMUNITY_SYSTEM",
+    "CAH_MEMBER",
+    "HOSPITAL_GROUP",
+    "PE_PLATFORM",
+    "ASC_JOINT_VENTURE",
 ]
 
 
@@ -45,8 +51,14 @@ class AuthorityPolicy(Strict):
 
 
 EventKind = Literal[
-    *("OWNERSHIP_CHANGE", "SERVICE_LINE_CHANGE", "PAYER_CONTRACT", "TECH_CHANGE"),
-    *("REGULATORY", "CLOSURE", "SUCCESSION", "REP_CHANGE"),
+    "OWNERSHIP_CHANGE",
+    "SERVICE_LINE_CHANGE",
+    "PAYER_CONTRACT",
+    "TECH_CHANGE",
+    "REGULATORY",
+    "CLOSURE",
+    "SUCCESSION",
+    "REP_CHANGE",
 ]
 
 
