@@ -43,14 +43,14 @@ def check_triggers(document: Document, policy: TriggerPolicy) -> Problems:
     for kind in get_args(EventKind):
         if kind not in policy.rules:
             yield document.problem(("rules",), f"event {kind} has no rule")
-    for name, rule in policy.rules.items():
+    for name, rule in sorted(policy.rules.items()):
         for index, relation in enumerate(rule.flags):
             if relation not in RELATIONS:
                 fact = f"{relation!r} is no relation to an event; expected one of {', '.join(RELATIONS)}"
                 yield document.problem(("rules", name, "flags", index), fact)
-    for name in ("window_days", "flapping_days"):
-        if getattr(policy, name) < 1:
-            yield document.problem((name,), f"{name} is {getattr(policy, name)}; expected 1 or more")
+    for knob in ("window_days", "flapping_days"):
+        if getattr(policy, knob) < 1:
+            yield document.problem((knob,), f"{knob} is {getattr(policy, knob)}; expected 1 or more")
     if not 0 < policy.service_line_delta_bp <= 10_000:
         fact = f"service_line_delta_bp is {policy.service_line_delta_bp}; expected 1 to 10000"
         yield document.problem(("service_line_delta_bp",), fact)
