@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from store.database import Database
@@ -13,6 +14,7 @@ from store.tables import crosswalk
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "source_id", "account_id", "how")])
 _KNOWN = "crosswalk"  # how: the link came from here
+_INSERTED_AT_ONCE = 10_000
 
 
 class Crosswalk:
@@ -23,32 +25,37 @@ class Crosswalk:
 
     def table(self) -> pa.Table:
         """All links, in the shape of sync.world.CROSSWALK, sorted by key."""
-        query = sa.select(*(crosswalk.c[name] for name in SCHEMA.names)).order_by(
-            crosswalk.c.source, crosswalk.c.source_id
-        )
         with self._database.read() as conn:
-            rows = conn.execute(query).all()
-        columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
-        return pa.table([pa.array(list(column), pa.string()) for column in columns], schema=SCHEMA)
+            return _links(conn)
 
     def save(self, links: pa.Table, *, decided_by: str = "rules") -> int:
         """Add new links and move those whose account changed; how many of both. A known link stays as it is."""
         with self._database.state() as conn:
-            query = sa.select(crosswalk.c.source, crosswalk.c.source_id, crosswalk.c.account_id)
-            known = {(row.source, row.source_id): row.account_id for row in conn.execute(query)}
-            new, moved = [], []
-            for row in links.select(SCHEMA.names).to_pylist():
-                account_id = known.get((row["source"], row["source_id"]))
-                if account_id is None:
-                    new.append(self._row(row, decided_by))
-                elif account_id != row["account_id"] and row["how"] != _KNOWN:
-                    moved.append(self._row(row, decided_by))
-            for row in moved:
+            new, moved = _compared(links.select(SCHEMA.names).cast(SCHEMA), _links(conn))
+            for row in moved.to_pylist():
                 key = (crosswalk.c.source == row["source"]) & (crosswalk.c.source_id == row["source_id"])
-                conn.execute(sa.update(crosswalk).where(key).values(**row))
-            if new:
-                conn.execute(sa.insert(crosswalk), new)
-        return len(new) + len(moved)
+                conn.execute(sa.update(crosswalk).where(key).values(**self._row(row, decided_by)))
+            for batch in new.to_batches(max_chunksize=_INSERTED_AT_ONCE):
+                conn.execute(sa.insert(crosswalk), [self._row(row, decided_by) for row in batch.to_pylist()])
+        return int(new.num_rows + moved.num_rows)
 
     def _row(self, row: Mapping[str, Any], decided_by: str) -> dict[str, Any]:
         return {**row, "decided_by": decided_by, "decided_at": self._database.now()}
+
+
+def _links(conn: sa.Connection) -> pa.Table:
+    query = sa.select(*(crosswalk.c[name] for name in SCHEMA.names)).order_by(crosswalk.c.source, crosswalk.c.source_id)
+    rows = conn.execute(query).all()
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+    return pa.table([pa.array(list(column), pa.string()) for column in columns], schema=SCHEMA)
+
+
+def _compared(links: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Links that are new and links whose account is another than the known one; a million links hardly ever differ."""
+    before = known.select(["source", "source_id", "account_id"]).rename_columns(["source", "source_id", "before"])
+    both = links.join(before, ["source", "source_id"], join_type="left outer")
+    is_new = pc.is_null(both["before"])
+    is_moved = pc.and_(pc.not_equal(both["account_id"], both["before"]), pc.not_equal(both["how"], _KNOWN))
+    order = [("source", "ascending"), ("source_id", "ascending")]
+    new, moved = (both.filter(mask).select(SCHEMA.names).sort_by(order) for mask in (is_new, is_moved))
+    return new, moved

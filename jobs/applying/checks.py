@@ -124,8 +124,7 @@ def digest_check(engine: Engine) -> Callable[[StoredPlan], str]:
     """Recomputes a stored plan's digest with this engine."""
 
     def digest(plan: StoredPlan) -> str:
-        items = engine.table(plan.items.to_pylist(), ITEMS)
-        return plan_digest(items, engine.table(plan.changes.to_pylist(), CHANGES), engine)
+        return plan_digest(engine.from_arrow(plan.items), engine.from_arrow(plan.changes), engine)
 
     return digest
 
