@@ -77,6 +77,7 @@ def push_floor(kind: str, items: Iterable[Pushed]) -> int:
         traced=_records(one for one in others if one.is_traced),
         parents_added=_records(parents),
         parents_removed=_records(one for one in parents if one.had_parent),
+        parents_traced=_records(one for one in parents if one.is_traced),
     )
 
 

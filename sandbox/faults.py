@@ -116,6 +116,11 @@ class FaultBook:
         with self._lock:
             return any(rule.fault.verb is verb for rule in self._rules)
 
+    def fired(self) -> int:
+        """How often the rules in force have struck."""
+        with self._lock:
+            return sum(rule.fired for rule in self._rules)
+
     def draw(self, system: str, method: str, path: str) -> tuple[Fault, ...]:
         """The faults that strike this request. Counts the request against every rule that covers it."""
         with self._lock:

@@ -45,16 +45,19 @@ def delta_floor(size: DeltaSize) -> int:
     return found + archive + _pages(size.owners, 500) + _pages(size.archived_owners, 500)
 
 
-def push_floor(updates: int, *, traced: int = 0, parents_added: int = 0, parents_removed: int = 0) -> int:
+def push_floor(
+    updates: int, *, traced: int = 0, parents_added: int = 0, parents_removed: int = 0, parents_traced: int = 0
+) -> int:
     """Requests of a safe push: read, write and read back 100 rows each.
 
-    `traced` of the updates are read back with their history, which HubSpot gives for 50 a request at most. A parent is
-    read before and after with its record and its association (1,000 a request), and a change of it is one row to remove
-    (100 a request) and one to set (2,000). Rows that already hold the wanted value are no updates: a push of nothing
-    costs nothing.
+    `traced` of the updates, and of the parents, are read back with their history, which HubSpot gives for 50 a request
+    at most. A parent is read before and after with its record and its association (1,000 a request), and a change of it
+    is one row to remove (100 a request) and one to set (2,000). Rows that already hold the wanted value are no updates:
+    a push of nothing costs nothing.
     """
     changed = max(parents_added, parents_removed)
-    reads = 2 * _parts(changed, 100) + 2 * _parts(changed, 1000)
+    parents_back = _parts(parents_traced, 50) + _parts(changed - parents_traced, 100)
+    reads = _parts(changed, 100) + parents_back + 2 * _parts(changed, 1000)
     back = _parts(traced, 50) + _parts(updates - traced, 100)
     return 2 * _parts(updates, 100) + back + reads + _parts(parents_removed, 100) + _parts(parents_added, 2000)
 

@@ -91,7 +91,7 @@ class HubSpotTarget:
     def read_with_history(
         self, record_ids: Sequence[str], fields: Sequence[str], properties: Sequence[str]
     ) -> tuple[Mapping[str, Current | None], Mapping[str, tuple[HistoryEntry, ...]]]:
-        """What `read` and `history` give, in one reading of 50 records a call. Read-only. Not for the parent."""
+        """What `read` and `history` give, in one reading of 50 records a call. Read-only."""
         ids, names = list(dict.fromkeys(record_ids)), list(dict.fromkeys(properties))
         found: dict[str, Current | None] = dict.fromkeys(ids)
         entries: dict[str, tuple[HistoryEntry, ...]] = {}
@@ -104,6 +104,8 @@ class HubSpotTarget:
                 entries[values["id"]] = tuple(
                     _history_entry(values["id"], name, entry) for name in names for entry in versions.get(name) or ()
                 )
+        if PARENT in fields:
+            self._set_parents(found)
         return found, entries
 
     def _batch_read(self, ids: Sequence[str], asked: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from jobs.applying.model import ItemState, Translation
 from jobs.applying.session import ApplyRun, Settled
 from store.journal import JournalState
 
-UNGUARDED = frozenset({Lane.BATCH, Lane.BULK, Lane.TEAM})
-"""Lanes without a precondition. (A parent is compared once more by the association lane itself, just before.)"""
+UNGUARDED = frozenset({Lane.BATCH, Lane.BULK, Lane.TEAM, Lane.ASSOCIATION})
+"""Lanes without a precondition."""
 
 
 class Entry(Protocol):
@@ -76,6 +76,13 @@ def foreign_edits(
     ]
 
 
+def _without_middle(entries: list[Entry]) -> list[Entry]:
+    """The entries without our own middle step: an old parent is taken away before the new one is set."""
+    if len(entries) > 1 and entries[0].value and not entries[1].value and entries[0].user == entries[1].user:
+        return [entries[0], *entries[2:]]
+    return entries
+
+
 def _watched(run: ApplyRun, one: Settled) -> list[str]:
     """Fields of the row whose policy does not say that ours wins anyway."""
     return [name for name in one.row.want if run.is_watched(name)]
@@ -87,7 +94,7 @@ def _marked(one: Settled, fields: Sequence[str], entries: Sequence[Entry], trans
     for name in fields:
         want = one.row.want[name]
         native = translation.native_name(name)
-        own = [entry for entry in entries if entry.property == native][:2]
+        own = _without_middle([entry for entry in entries if entry.property == native])[:2]
         values = [translation.to_canonical(name, entry.value) for entry in own]
         if len(own) == 2 and values[0] == want and values[1] not in (one.row.pre_image.get(name), want):
             overwrote[name] = values[1]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.protocol import Lane
-from jobs.applying.history import Entry, ReadsWithHistory
+from jobs.applying.history import UNGUARDED, Entry, ReadsWithHistory
 from jobs.applying.model import Work
 from jobs.applying.native import canonical_values, read_now
 from jobs.applying.session import ApplyRun
@@ -33,7 +33,7 @@ def read_back(run: ApplyRun, connection: str, lane: Lane, works: Sequence[Work])
     connected = run.connected(connection)
     target, translation = connected.target, connected.translation
     watched = {work.record_id: _watched(run, work.want) for work in works if _watched(run, work.want)}
-    if lane is not Lane.BATCH or not isinstance(target, ReadsWithHistory) or not watched:
+    if lane not in UNGUARDED or not isinstance(target, ReadsWithHistory) or not watched:
         return ReadBack(now=read_before(run, connection, works, versions=False))
     wanted = _wanted(works)
     plain = read_before(run, connection, [w for w in works if w.record_id not in watched], versions=False)

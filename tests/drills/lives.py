@@ -18,6 +18,7 @@ from connectors.hubspot.session import HubSpotSession, HubSpotSettings, Surround
 from connectors.hubspot.target import HubSpotTarget
 from connectors.protocol import Lane, Org, Target
 from connectors.salesforce.auth import ClientCredentials, connect
+from connectors.salesforce.retry import RetryPolicy
 from connectors.salesforce.target import SalesforceTarget
 from jobs.apply import apply_plan
 from jobs.applying.model import Connected
@@ -139,7 +140,7 @@ def http_connections(
     around = Surroundings(sleep=lambda seconds: None, chance=lambda: 0.0)
     settings = HubSpotSettings(base_url=base_url, requests_per_10s=0, searches_per_s=0)
     targets: dict[str, Target] = {
-        "salesforce": SalesforceTarget(connect(credentials)),
+        "salesforce": SalesforceTarget(connect(credentials, policy=RetryPolicy(sleep=lambda seconds: None))),
         "hubspot": HubSpotTarget(HubSpotSession(settings, StaticToken("sandbox"), surroundings=around)),
     }
     maps = load(None).crms

@@ -1,0 +1,145 @@
+"""The deep drills: `make drill`, or `python -m tests.drills.deep SECTION --count N`. Prints tables for the docs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from tests.drills.conftest import Places
+from tests.drills.races import LANES, Score, race
+from tests.drills.storms import KINDS, Weather, storm
+from tests.drills.trials import kill, simulate
+from tests.integration.postgres_server import MISSING, binaries, running
+
+
+def main() -> int:
+    """Run the sections asked for; 1 when a promise was not kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.drills.deep")
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=list(SECTIONS))
+    parser.add_argument("--count", type=int, default=0, help="trials of each section; 0 = the section's own")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    given = parser.parse_args()
+    structlog.configure(processors=[lambda logger, name, event: (_ for _ in ()).throw(structlog.DropEvent)])
+    broken = 0
+    for name in given.sections or SECTIONS:
+        section, own = SECTIONS[name]
+        started = time.monotonic()
+        broken += section(range(given.first, given.first + (given.count or own)))
+        sys.stdout.write(f"\n{name}: {time.monotonic() - started:.0f} s\n\n")
+        sys.stdout.flush()
+    return 1 if broken else 0
+
+
+def crashes(seeds: range) -> int:
+    """Simulated deaths: five lives a seed, lost answers and edits by persons beside."""
+    return _trials("simulated crash seeds", seeds, lambda places, seed: sum(simulate(places, seed).values()), "items")
+
+
+def kills(seeds: range) -> int:
+    """Real SIGKILLs, three a seed."""
+    return _trials("seeds with real kills", seeds, kill, "kills")
+
+
+def races(seeds: range) -> int:
+    """Persons against the run, lane by lane."""
+    _row("lane", "edits", "in the gap", "ours written", "written over", "without a word")
+    _row(*["---"] * 6)
+    broken = 0
+    for lane in LANES.values():
+        total = Score()
+        with _sqlite() as places:
+            for seed in seeds:
+                total.add(race(places(), lane, seed))
+        is_guarded = lane.lane == "conditional" and not lane.has_team
+        broken += total.undetected + (total.overwritten if is_guarded else 0)
+        _row(lane.name, total.edits, total.in_gap, total.written, total.overwritten, total.undetected)
+    return broken
+
+
+def storms(seeds: range) -> int:
+    """Twelve kinds of fault at 30 %, each over both CRMs."""
+    _row(
+        "fault",
+        "struck",
+        "sittings",
+        "complete",
+        "with a rest",
+        "items lost",
+        "written twice",
+        "left after a quiet run",
+    )
+    _row(*["---"] * 8)
+    broken = 0
+    for kind in KINDS:
+        total = Weather()
+        with _sqlite() as places:
+            for seed in seeds:
+                one = storm(places(), kind, seed, count=60)
+                for name in Weather.__slots__:
+                    setattr(total, name, getattr(total, name) + getattr(one, name))
+        broken += total.lost + total.twice + total.left
+        _row(kind, total.struck, 2 * total.trials, total.complete, total.rests, total.lost, total.twice, total.left)
+    return broken
+
+
+SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
+    "crashes": (crashes, 1000),
+    "kills": (kills, 67),
+    "races": (races, 25),
+    "storms": (storms, 25),
+}
+"""Name -> section and its number of seeds."""
+
+
+def _trials(title: str, seeds: range, trial: Callable[[Places, int], int], unit: str) -> int:
+    _row("database", title, unit, "failed")
+    _row(*["---"] * 4)
+    broken = 0
+    for kind, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+        tally: Counter[str] = Counter()
+        with opened() as places:
+            if places is None:
+                _row(kind, 0, MISSING, "")
+                continue
+            for seed in seeds:
+                try:
+                    tally[unit] += trial(places, seed)
+                except AssertionError as error:
+                    tally["failed"] += 1
+                    sys.stderr.write(f"REPRO: seed {seed} on {kind}: {error}\n")
+        broken += tally["failed"]
+        _row(kind, len(seeds), tally[unit], tally["failed"])
+    return broken
+
+
+@contextmanager
+def _sqlite() -> Iterator[Places]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Places(Path(folder), None)
+
+
+@contextmanager
+def _postgres() -> Iterator[Places | None]:
+    folder = binaries()
+    if folder is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as place, running(folder) as server:
+        yield Places(Path(place), server)
+
+
+def _row(*cells: object) -> None:
+    sys.stdout.write(f"| {' | '.join(f'{one:,}' if isinstance(one, int) else str(one) for one in cells)} |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
