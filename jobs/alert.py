@@ -82,6 +82,7 @@ def compose_digest(wired: Wired, mail: Mail) -> Letter:
         "shown": ACCOUNTS_SHOWN,
         "halted": mail.payload.get("halted", ""),
         "run_id": mail.run_id,
+        "audit": mail.payload.get("audit_head"),
         "rules": stored.header.ruleset_digest[:12],
     }
     html = _environment().get_template("ownership-digest.html.j2").render(values)

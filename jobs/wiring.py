@@ -211,12 +211,17 @@ def _salesforce_login(
 
 
 def _hubspot(settings: Settings) -> tuple[Source, Target]:
+    session = hubspot_session(settings)
+    return HubSpotSource(session), HubSpotTarget(session)
+
+
+def hubspot_session(settings: Settings) -> HubSpotSession:
+    """A session with the configured portal."""
     part = settings.hubspot
-    session = HubSpotSession(
+    return HubSpotSession(
         SessionSettings(base_url=part.base_url, api_version=part.api_version, read_timeout_s=part.timeout_s),
         _hubspot_login(part),
     )
-    return HubSpotSource(session), HubSpotTarget(session)
 
 
 def _hubspot_login(part: HubSpotSettings) -> StaticToken | RefreshGrant:

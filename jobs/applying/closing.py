@@ -93,7 +93,7 @@ def _promise_digest(conn: sa.Connection, run: ApplyRun, *, at: str) -> Mapping[s
             plan_id=run.plan.id,
             part=part,
             run_id=run.run_id,
-            payload={"owner_events": applied, "halted": run.halted},
+            payload={"owner_events": applied, "halted": run.halted, "audit_head": list(audit.head(conn))},
             at=at,
         )
     return {"owner_events": applied, "mails": mails}

@@ -18,6 +18,7 @@ from jobs.applying.model import GuardStopped, PlanRefused
 from jobs.cli import (
     apply,
     audit,
+    crm_fields,
     daemon,
     db,
     decide,
@@ -26,6 +27,7 @@ from jobs.cli import (
     drift,
     feeds,
     holds,
+    init,
     insight,
     login,
     modes,
@@ -67,6 +69,7 @@ app = typer.Typer(
 )
 
 VERBS: tuple[Callable[..., None], ...] = (
+    init.init,
     doctor.doctor,
     pull.pull,
     plan.plan,
@@ -99,6 +102,7 @@ app.add_typer(holds.app, name="holds")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
+app.add_typer(crm_fields.app, name="crm-fields")
 app.add_typer(overrides.app, name="overrides")
 app.add_typer(policy.app, name="policy")
 

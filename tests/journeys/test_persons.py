@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def test_nobody_makes_himself_admin_once_there_is_one(planned: Cli, admin: str) 
     refused = planned.run("people", "add", "mallory@acme.example", "--role", "admin")
     assert refused.code == 7
     assert planned.run("people", "add", "b@acme.example", TOKEN=person(planned, admin, "c", "approver")).code == 7
+
+
+def test_the_head_of_the_audit_stands_in_the_ownership_mail(settled: Cli) -> None:
+    entries = settled.ok("audit", "export", "-o", "audit.jsonl").out
+    assert "rows written" in entries
+    hashes = {json.loads(line)["hash"] for line in (settled.folder / "audit.jsonl").read_text().splitlines()}
+    mails = [path.read_text(encoding="utf-8") for path in (settled.folder / "reports").rglob("*.html")]
+    assert any(f"<code>{one}" in mail or f">{one}</code>" in mail for mail in mails for one in hashes)
 
 
 def test_two_persons_have_to_agree_to_owner_changes(planned: Cli, admin: str) -> None:
