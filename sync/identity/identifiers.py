@@ -144,6 +144,8 @@ _SPECIALTY_WORDS: tuple[tuple[str, str], ...] = (
 def valid_npi(npis: pa.Array) -> pa.Array:
     """The NPI where its check digit holds, null elsewhere. Source: ISO 7812 check digit over 80840 + NPI."""
     shaped = pc.match_substring_regex(npis, r"^[12][0-9]{9}$")
+    if not pc.any(shaped).as_py():
+        return pa.nulls(len(npis), npis.type)
     safe = pc.if_else(pc.fill_null(shaped, fill_value=False), npis, "0000000000").cast(pa.string())
     digits = np.array(safe.to_pylist(), dtype="S10").view(np.uint8).reshape(-1, 10).astype(np.int64) - ord("0")
     doubled = digits[:, 0:9:2] * 2

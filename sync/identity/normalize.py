@@ -126,8 +126,10 @@ def street_key(streets: pa.Array) -> pa.Array:
 
 
 def city_key(cities: pa.Array) -> pa.Array:
-    """Cities as names are compared: "St. Louis" and "Saint Louis" are one."""
-    return _by_words(cities, "name")
+    """Cities as names are compared: "St. Louis" and "Saint Louis" are one. Each distinct city is treated once."""
+    encoded = cities.cast(pa.string()).dictionary_encode()
+    keys = _by_words(encoded.dictionary, "name")
+    return pc.take(keys, encoded.indices) if len(keys) else pa.nulls(len(cities), pa.string())
 
 
 def without_place(names: pa.Array, cities: pa.Array) -> pa.Array:

@@ -134,12 +134,9 @@ def _system_place(text: dict[str, pa.Array], kinds: pa.Array) -> pa.Array:
     """
     bare = pc.and_(pc.is_null(kinds), pc.and_(pc.is_null(text["street"]), pc.is_null(text["zip5"])))
     fits = pc.or_(pc.fill_null(pc.equal(kinds, "system"), fill_value=False), bare)
-    nothing = pa.scalar(None, pa.string())
-    if not pc.any(fits).as_py():
-        return pa.nulls(len(kinds), pa.string())
-    shown = pc.if_else(fits, text["name"], nothing)
-    place = pc.binary_join_element_wise(city_key(text["city"]), text["state"], "|")
-    return pc.binary_join_element_wise(name_key(without_place(shown, text["city"])), place, "|")
+    names, cities, states = (text[name].filter(fits) for name in ("name", "city", "state"))
+    made = pc.binary_join_element_wise(name_key(without_place(names, cities)), city_key(cities), states, "|")
+    return pc.replace_with_mask(pa.nulls(len(kinds), pa.string()), fits, made)
 
 
 def _name_and_place(names: pa.Array, zips: pa.Array, cities: pa.Array, states: pa.Array) -> pa.Array:
