@@ -17,6 +17,9 @@ from sync import reconcile as core
 from sync.engine import Engine
 from sync.world import Reconciliation, World
 
+_APART = {"profiles": "profiles", "with_standalone": "profiles"}
+"""Functions that are a stage of their own; all others belong to the stage of their room."""
+
 
 @dataclass(slots=True)
 class Measured:
@@ -26,6 +29,21 @@ class Measured:
     cpu_seconds: float = 0.0
     peak_mib: float = 0.0
     stages: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # stage -> seconds, cpu, peak MiB
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a piece of work took: seconds on the wall and of all processors."""
+
+    pair: tuple[float, float] = (0.0, 0.0)
+
+
+@contextmanager
+def timed() -> Iterator[Taken]:
+    """Times what is inside."""
+    taken, wall, cpu = Taken(), time.perf_counter(), time.process_time()
+    yield taken
+    taken.pair = time.perf_counter() - wall, time.process_time() - cpu
 
 
 class Peak:
@@ -67,7 +85,7 @@ def _timed(module: ModuleType, measured: Measured, peak: Peak) -> Iterator[None]
     """Stages timed where the core calls them. Lazy work is counted where it is computed."""
     originals = {name: value for name, value in vars(module).items() if _is_stage(value, module)}
     for name, function in originals.items():
-        setattr(module, name, _wrap(function, function.__module__.split(".")[1], measured, peak))
+        setattr(module, name, _wrap(function, _APART.get(name, function.__module__.split(".")[1]), measured, peak))
     try:
         yield
     finally:
