@@ -20,6 +20,12 @@ class SurvivorshipPolicy(Strict):
     policy: Header
     default: tuple[str, ...]
     fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    protected: tuple[str, ...] = ()  # a CRM value that a person entered wins, whatever the order
+    ttl_days: dict[str, int] = Field(default_factory=dict)  # field or source.field -> days after which it is expired
+    expired: Literal["yield", "drop"] = "yield"  # to a fresher value of a less trusted source; drop = it is unknown
+    compare: tuple[str, ...] = ()  # disagreement between sources is reported
+    tolerance_bp: dict[str, int] = Field(default_factory=dict)  # numbers that differ by no more agree
+    chow_days: int = Field(default=730, ge=1)  # changes of ownership older than this are not held against a vendor
 
 
 class HierarchyPolicy(Strict):

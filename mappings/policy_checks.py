@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from mappings.canonical import ACCOUNT, MANAGED
+from mappings.canonical import ACCOUNT, FIRM, MANAGED
 from mappings.expressions import Compare, Expr, check, near, parse, references, walk
 from mappings.facts import ROUTING_FACTS, TIER_FACTS, vocabulary
 from mappings.identity_checks import check_model
@@ -81,6 +81,33 @@ def check_survivorship(document: Document, policy: SurvivorshipPolicy, sources: 
     lists += [(("fields", name), ranked) for name, ranked in policy.fields.items()]
     for place, ranked in lists:
         yield from _check_sources(document, place, ranked, sources)
+    yield from _check_survivors(document, policy, sources)
+
+
+def _check_survivors(document: Document, policy: SurvivorshipPolicy, sources: frozenset[str]) -> Problems:
+    """Fields that are protected, expire, or are compared."""
+    shared = [f.name for f in ACCOUNT if not f.managed]
+    known = [*shared, *(f.name for f in FIRM if f.name not in shared)]
+    listed: list[tuple[Path, str, list[str]]] = [
+        *((("protected", index), name, shared) for index, name in enumerate(policy.protected)),
+        *((("compare", index), name, shared) for index, name in enumerate(policy.compare)),
+        *((("tolerance_bp", name), name, shared) for name in policy.tolerance_bp),
+        *((("ttl_days", name), name.rpartition(".")[2], known) for name in policy.ttl_days),
+    ]
+    for place, name, allowed in listed:
+        if name not in allowed:
+            yield document.problem(
+                place, f"unknown field {name!r}; known are {', '.join(allowed)}", near(name, allowed)
+            )
+    for name, days in policy.ttl_days.items():
+        source = name.rpartition(".")[0]
+        if source and source not in sources:
+            fact = f"unknown source {source!r}; known are {', '.join(sorted(sources))}"
+            yield document.problem(("ttl_days", name), fact, near(source, sources))
+        if days < 1:
+            yield document.problem(("ttl_days", name), f"{name} lives {days} days; expected 1 or more")
+    for name, share in policy.tolerance_bp.items():
+        yield from _check_share(document, ("tolerance_bp", name), share)
 
 
 def check_hierarchy(document: Document, policy: HierarchyPolicy, sources: frozenset[str]) -> Problems:

@@ -1,13 +1,21 @@
-"""Golden accounts: one row per organisation, each field from the most trusted source that has it, with its place."""
+"""Golden accounts: one row per organisation, each field from the best source that has it, with its place.
+
+Candidates of a field in order: what a person entered in a CRM (protected fields), then the sources in order of trust
+as far as their value has not expired, then the expired ones. A vendor that says "there is none" ends the list.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 import narwhals as nw
 
 from mappings.canonical import ACCOUNT, FIRM
 from mappings.policy import SurvivorshipPolicy
 from sync.engine import Engine, Frame
-from sync.frames import conform, lowest_by, text
+from sync.frames import certain, conform, lowest_by, null, one_of, text
 from sync.identity.parties import live
 from sync.world import FIRMS, RECORDS, TEXT, Schema, World
 
@@ -30,20 +38,146 @@ ACCOUNTS: Schema = {
 """One row per account. A source reads `definitive:file.csv:row 12` or `salesforce:001...`; `firm_source` is the source
 of all fields that only vendors have. Unknown is null."""
 
+DISAGREES, EXPIRED = "disagrees__", "expired__"
+"""Prefixes of the columns of `Enriched.doubts`, before the name of a field."""
 
-def enrich(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Engine) -> Frame:
-    """ACCOUNTS of a world, one row per account of LINKS."""
+_VENDOR = "definitive"  # the feeds whose firm id is the vendor id that CRMs keep begin with it
+_DATED = "value_date"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enriched:
+    """Golden accounts and what is doubtful about them."""
+
+    accounts: Frame  # ACCOUNTS
+    doubts: Frame  # account_id, and per compared field DISAGREES, per field that expires EXPIRED; true or false
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One way to a value: null where it does not lead to one."""
+
+    value: nw.Expr
+    ref: str  # column that names the row
+    ends: nw.Expr | None = None  # true where this source says that there is no value
+
+
+def enrich(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Engine, as_of: str = "") -> Frame:
+    """ACCOUNTS of a world, one row per account of LINKS. Without a date nothing expires."""
+    return enrich_with_doubts(world, links, policy, engine, as_of).accounts
+
+
+def enrich_with_doubts(
+    world: World, links: Frame, policy: SurvivorshipPolicy, engine: Engine, as_of: str = ""
+) -> Enriched:
+    """The golden accounts with the fields in which sources disagree, or whose best value has expired."""
     members = _members(world, links, policy, engine)
     accounts = links.select("account_id").unique()
     for source, frame in members.items():
         renamed = {name: f"{source}|{name}" for name in _columns(frame) if name != "account_id"}
         accounts = accounts.join(frame.rename(renamed), on="account_id", how="left")
-    present = set(_columns(accounts))
-    golden = [_golden(name, _order(policy, name, tuple(members)), present) for name in SHARED]
-    provenance = [_provenance(name, _order(policy, name, tuple(members)), present) for name in SHARED]
-    own = [_golden(name, tuple(members), present) for name in (*_FIRM_OWN, "firm_feed", "firm_id", "firm_source")]
-    chosen = accounts.select("account_id", *(e for e in (*golden, *provenance, *own) if e is not None))
-    return engine.materialize(conform(chosen, ACCOUNTS))
+    book = _Book(policy, tuple(members), frozenset(_columns(accounts)), as_of)
+    golden = [expr for name in SHARED for expr in (book.golden(name), book.provenance(name).alias(f"{name}__source"))]
+    own = [book.golden(name) for name in (*_FIRM_OWN, "firm_feed", "firm_id", "firm_source")]
+    chosen = engine.materialize(accounts.select("account_id", *golden, *own, *book.doubts()))
+    flags = [name for name in _columns(chosen) if name.startswith((DISAGREES, EXPIRED))]
+    return Enriched(accounts=conform(chosen, ACCOUNTS), doubts=chosen.select("account_id", *flags))
+
+
+class _Book:
+    """The columns `source|field` of the joined sources, as candidates of each field."""
+
+    def __init__(
+        self, policy: SurvivorshipPolicy, sources: tuple[str, ...], present: frozenset[str], as_of: str
+    ) -> None:
+        self._policy, self._sources, self._present, self._as_of = policy, sources, present, as_of
+
+    def golden(self, field: str) -> nw.Expr:
+        """The value of the first candidate that has one."""
+        candidates = self._candidates(field)
+        if not candidates:
+            return null({**RECORDS, **FIRMS, **ACCOUNTS}[field]).alias(field)
+        if all(candidate.ends is None for candidate in candidates):
+            return nw.coalesce(*(candidate.value for candidate in candidates)).alias(field)
+        dtype = {**RECORDS, **FIRMS, **ACCOUNTS}[field]
+        expr = null(dtype)
+        for one in reversed(candidates):
+            rest = expr if one.ends is None else nw.when(certain(one.ends)).then(null(dtype)).otherwise(expr)
+            expr = nw.when(~one.value.is_null()).then(one.value).otherwise(rest)
+        return expr.alias(field)
+
+    def provenance(self, field: str) -> nw.Expr:
+        """The row that gave the value, or that says there is none."""
+        expr = null(TEXT)
+        for one in reversed(self._candidates(field)):
+            decides = ~one.value.is_null() if one.ends is None else ~one.value.is_null() | certain(one.ends)
+            expr = nw.when(decides).then(nw.col(one.ref)).otherwise(expr)
+        return expr
+
+    def doubts(self) -> list[nw.Expr]:
+        """Flags of the compared fields and of those that expire."""
+        compared = [self._disagrees(name) for name in self._policy.compare]
+        expiring = sorted({name.rpartition(".")[2] for name in self._policy.ttl_days}) if self._as_of else []
+        return [*compared, *(self._has_expired(name) for name in expiring)]
+
+    def _candidates(self, field: str) -> list[_Candidate]:
+        having = [source for source in self._order(field) if f"{source}|{field}" in self._present]
+        by_person = [self._entered(source, field) for source in having if self._is_protected(source, field)]
+        mortal = {source: limit for source in having if (limit := self._limit(source, field))}
+        found = [self._candidate(source, field, mortal.get(source)) for source in having]
+        late = [] if self._policy.expired == "drop" else [self._candidate(source, field, None) for source in mortal]
+        return [*by_person, *found, *late]
+
+    def _candidate(self, source: str, field: str, limit: str | None) -> _Candidate:
+        value = nw.col(f"{source}|{field}")
+        if limit is not None:
+            value = nw.when(~self._is_older(source, limit)).then(value)
+        ends = None
+        if f"{source}|cleared" in self._present:
+            ends = text(",", nw.col(f"{source}|cleared"), ",").str.contains(f",{field},", literal=True)
+        return _Candidate(value, f"{source}|ref", ends)
+
+    def _entered(self, source: str, field: str) -> _Candidate:
+        value = nw.when(certain(nw.col(f"{source}|{field}__by_person"))).then(nw.col(f"{source}|{field}"))
+        return _Candidate(value, f"{source}|ref")
+
+    def _is_protected(self, source: str, field: str) -> bool:
+        return f"{source}|{field}__by_person" in self._present
+
+    def _limit(self, source: str, field: str) -> str | None:
+        """The first day whose value has not expired."""
+        days = self._policy.ttl_days.get(f"{source}.{field}", self._policy.ttl_days.get(field))
+        if not self._as_of or days is None or f"{source}|{_DATED}" not in self._present:
+            return None
+        return (date.fromisoformat(self._as_of) - timedelta(days=days)).isoformat()
+
+    def _is_older(self, source: str, limit: str) -> nw.Expr:
+        return certain(nw.col(f"{source}|{_DATED}") < limit)
+
+    def _disagrees(self, field: str) -> nw.Expr:
+        names = [f"{source}|{field}" for source in self._order(field) if f"{source}|{field}" in self._present]
+        if len(names) < 2:
+            return nw.lit(value=False).alias(f"{DISAGREES}{field}")
+        low, high = nw.min_horizontal(*names), nw.max_horizontal(*names)
+        tolerance = self._policy.tolerance_bp.get(field, 0)
+        apart = low != high
+        if tolerance:  # as real numbers: cents times basis points pass 64 bits
+            apart = (high - low).cast(nw.Float64()) * 10_000 > high.cast(nw.Float64()) * tolerance
+        return certain(apart).alias(f"{DISAGREES}{field}")
+
+    def _has_expired(self, field: str) -> nw.Expr:
+        """True where there is a value, and none that has not expired."""
+        having = [source for source in self._order(field) if f"{source}|{field}" in self._present]
+        name = f"{EXPIRED}{field}"
+        if not having:
+            return nw.lit(value=False).alias(name)
+        fresh = [self._candidate(source, field, self._limit(source, field)).value for source in having]
+        anything = nw.coalesce(*(nw.col(f"{source}|{field}") for source in having))
+        return (nw.coalesce(*fresh).is_null() & ~anything.is_null()).alias(name)
+
+    def _order(self, field: str) -> tuple[str, ...]:
+        first = [source for source in self._policy.fields.get(field, ()) if source in self._sources]
+        return (*first, *(source for source in self._sources if source not in first))
 
 
 def _members(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Engine) -> dict[str, Frame]:
@@ -52,22 +186,51 @@ def _members(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Eng
         text(nw.col("feed"), ":", nw.col("file"), ":row ", nw.col("row").cast(nw.String())).alias("ref"),
         nw.col("feed").alias("source"),
         nw.col("firm_id").alias("source_id"),
-        nw.col("firm_id").alias("definitive_id"),
+        nw.when(nw.col("feed").str.starts_with(_VENDOR)).then(nw.col("firm_id")).alias("definitive_id"),
+        nw.coalesce(nw.col("updated_on"), nw.col("as_of")).alias(_DATED),
     ).with_columns(nw.col("ref").alias("firm_source"), nw.col("feed").alias("firm_feed"))
-    records = live(world.records).with_columns(
+    records, entered = _with_entries(world, policy, engine)
+    records = records.with_columns(
         text(nw.col("connection"), ":", nw.col("record_id")).alias("ref"),
         nw.col("connection").alias("source"),
         nw.col("record_id").alias("source_id"),
+        nw.col("modified_at").str.slice(0, 10).alias(_DATED),
     )
     shared_by_firms = [name for name in SHARED if name in (*FIRMS, "definitive_id")]
-    wanted_firms = ["ref", *shared_by_firms, *_FIRM_OWN, "firm_feed", "firm_id", "firm_source"]
-    wanted_records = ["ref", *SHARED]
+    clears = ["cleared"] if engine.count(world.firms.filter(~nw.col("cleared").is_null()).head(1)) else []
+    wanted_firms = ["ref", _DATED, *clears, *shared_by_firms, *_FIRM_OWN, "firm_feed", "firm_id", "firm_source"]
+    wanted_records = ["ref", _DATED, *SHARED, *entered]
     feeds = {row["feed"]: (firms, wanted_firms) for row in engine.rows(world.firms.select("feed").unique())}
     crms = {
         row["connection"]: (records, wanted_records) for row in engine.rows(world.records.select("connection").unique())
     }
-    tables = {**feeds, **crms}
+    tables: Mapping[str, tuple[Frame, list[str]]] = {**feeds, **crms}
     return {source: _linked(*tables[source], source, links) for source in _all_sources(policy, tuple(tables))}
+
+
+def _with_entries(world: World, policy: SurvivorshipPolicy, engine: Engine) -> tuple[Frame, list[str]]:
+    """Live records, and per protected field that a person ever changed a column `<field>__by_person`."""
+    records = live(world.records)
+    changes = world.field_changes.filter(one_of(nw.col("field"), policy.protected))
+    if not engine.count(changes.head(1)):
+        return records, []
+    is_human = certain(nw.col("actor_kind") == "human")
+    sums = [
+        expr
+        for name in policy.protected
+        for expr in (
+            nw.when(nw.col("field") == name).then(nw.col("changed_at")).max().alias(f"{name}__last"),
+            nw.when((nw.col("field") == name) & is_human).then(nw.col("changed_at")).max().alias(f"{name}__human"),
+        )
+    ]
+    latest = changes.group_by("connection", "record_id").agg(*sums)
+    flags = [f"{name}__by_person" for name in policy.protected]
+    entries = latest.select(
+        "connection",
+        "record_id",
+        *(certain(nw.col(f"{n}__human") == nw.col(f"{n}__last")).alias(f"{n}__by_person") for n in policy.protected),
+    )
+    return records.join(engine.materialize(entries), on=["connection", "record_id"], how="left"), flags
 
 
 def _linked(frame: Frame, wanted: list[str], source: str, links: Frame) -> Frame:
@@ -80,27 +243,6 @@ def _all_sources(policy: SurvivorshipPolicy, present: tuple[str, ...]) -> list[s
     """Present sources in the default order of trust; those the policy does not name come last, by name."""
     named = [source for source in policy.default if source in present]
     return [*named, *sorted(set(present) - set(named))]
-
-
-def _order(policy: SurvivorshipPolicy, field: str, sources: tuple[str, ...]) -> tuple[str, ...]:
-    first = [source for source in policy.fields.get(field, ()) if source in sources]
-    return (*first, *(source for source in sources if source not in first))
-
-
-def _golden(field: str, sources: tuple[str, ...], present: set[str]) -> nw.Expr | None:
-    columns = [f"{source}|{field}" for source in sources if f"{source}|{field}" in present]
-    return nw.coalesce(*columns).alias(field) if columns else None
-
-
-def _provenance(field: str, sources: tuple[str, ...], present: set[str]) -> nw.Expr | None:
-    having = [source for source in sources if f"{source}|{field}" in present]
-    if not having:
-        return None
-    expr = nw.lit(None, dtype=nw.String())
-    for source in reversed(having):
-        missing = nw.col(f"{source}|{field}").is_null()
-        expr = nw.when(missing).then(expr).otherwise(nw.col(f"{source}|ref"))
-    return expr.alias(f"{field}__source")
 
 
 def _columns(frame: Frame) -> list[str]:

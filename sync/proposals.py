@@ -16,6 +16,7 @@ from sync.frames import Expr, cases, certain, null, text
 from sync.hierarchy.native import SEVERAL, native_parents
 from sync.identity.contest import OpenPair
 from sync.identity.parties import live
+from sync.problem import Problem
 from sync.segmentation.tiers import json_text
 from sync.structure import Structure
 from sync.territory.people import native_users
@@ -40,6 +41,7 @@ class Findings:
     structure: Structure
     profiles: Frame | None = None  # PROFILES
     open_pairs: tuple[OpenPair, ...] = ()  # parties that may be one organisation; a person decides
+    disagreements: tuple[Problem, ...] = ()  # sources that differ, values that expired, registers that contradict
 
 
 _FLAG = {"reason": "flag_reason", "rule": "flag_rule", "source_ref": "flag_ref", "events": "flag_events"}
@@ -53,7 +55,7 @@ _ABOUT = (
 
 def propose(world: World, findings: Findings, policies: Policies, engine: Engine) -> Frame:
     """DESIRED of sync/planning/desired.py: one row per live CRM record."""
-    about = engine.materialize(_accounts(findings, policies))
+    about = _accounts(findings, policies)
     records = engine.materialize(_records(world, findings.links))
     climbed = native_parents(findings.hierarchy, records, policies.hierarchy.max_rounds, engine)
     parents = engine.materialize(climbed)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from mappings.policy import Mappings
 from sync.authority.decide import who_decides
+from sync.crosscheck import field_problems, register_problems
 from sync.engine import Engine
-from sync.enrichment import enrich
+from sync.enrichment import enrich_with_doubts
 from sync.hierarchy.doubts import doubts
 from sync.hierarchy.forest import Forest, Linked, grow, named_roots
 from sync.hierarchy.status import gone
@@ -61,7 +62,11 @@ def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> R
         holds=standing.proposed,
         structure=found.structure,
         latency=lags(forest, desired, world, mappings.policies.hierarchy, as_of, engine),
-        problems=tuple(sorted((*doubts(forest, engine), *open_links(found.open_pairs), *fighting), key=_by_code)),
+        problems=tuple(
+            sorted(
+                (*doubts(forest, engine), *open_links(found.open_pairs), *fighting, *found.disagreements), key=_by_code
+            )
+        ),
     )
 
 
@@ -74,7 +79,8 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     policies = mappings.policies
     identity = link(world, policies.identity, mappings.places, engine)
     links = identity.links
-    accounts = enrich(world, links, policies.survivorship, engine)
+    enriched = enrich_with_doubts(world, links, policies.survivorship, engine, as_of)
+    accounts = enriched.accounts
     confirmed = engine.materialize(confirmed_facts(world, links, as_of))
     linked = Linked(world=world, links=links, accounts=accounts, confirmed=confirmed)
     forest = grow(linked, policies.hierarchy, as_of, engine)
@@ -120,5 +126,9 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         roots=named_roots(world, links),
         blanks=forest.feed.blanks,
         open_pairs=identity.open_pairs,
+        disagreements=(
+            *field_problems(enriched.doubts, engine),
+            *register_problems(world, policies.survivorship, as_of, engine),
+        ),
     )
     return findings, forest
