@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 SPARK_INSTALLED := $(VENV)/.spark-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install spark lock
+.PHONY: help demo test check bench drill install spark lock
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,9 @@ check: $(INSTALLED) ## ruff, mypy --strict, import-linter, layout and docs tests
 
 bench: $(INSTALLED) ## benchmarks, as ratios against a reference measured in the same run
 	$(BIN)/python -m bench
+
+drill: $(INSTALLED) ## the deep drills: crashes, real kills, races of people, storms of faults; hours. One: make drill SECTION="races --count 4"
+	$(BIN)/python -m tests.drills.deep $(SECTION)
 
 install: $(INSTALLED) ## make .venv and install exactly what the lock file names
 

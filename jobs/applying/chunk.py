@@ -57,7 +57,7 @@ def run_chunk(
     """
     connected = run.connected(connection)
     works = [replace(work, want=as_stored(connected.translation, work.want)) for work in works]
-    run.pooled -= {work.item_id for work in works}
+    run.pooled |= {work.item_id for work in works}  # none of them is judged before its turn has come
     now = read_before(run, connection, works, versions=lane is Lane.CONDITIONAL)
     teams = teams_in_the_way(run, connection, works, now)
     teamed = [work for work in works if work.record_id in teams and "owner" in work.want]
@@ -67,11 +67,12 @@ def run_chunk(
     fates = _fates(works, now, {} if lane is Lane.TEAM else teams)
     unsent = [(work, *fate) for work in works if (fate := fates[work.item_id]) is not None]
     run.commit_unsent(connection, _without_late_ones(run, connection, lane, unsent, now))
+    run.pooled -= {work.item_id for work, _, _ in unsent}
     later: list[Work] = []
     sending = [work for work in works if fates[work.item_id] is None]
     for part in chunks(sending, (canary or max(1, record_count(sending)), record_count(sending))):
         retried = _send(run, connection, lane, [_intent(run, work, now[work.record_id], lane) for work in part])
-        run.pooled |= {work.item_id for work in retried}
+        run.pooled = (run.pooled - {work.item_id for work in part}) | {work.item_id for work in retried}
         later += retried
         run.judge()
         if run.must_stop():
@@ -92,7 +93,7 @@ def _send_apart(run: ApplyRun, connection: str, target: TeamTarget, works: Seque
     sending = [_intent(run, work, now[work.record_id], Lane.TEAM) for work in works if fates[work.item_id] is None]
     rows = pictured(target, [sent.row for sent in sending]) if sending else []
     later = _send(run, connection, Lane.TEAM, [replace(sent, row=row) for sent, row in zip(sending, rows, strict=True)])
-    run.pooled |= {work.item_id for work in later}
+    run.pooled = (run.pooled - {work.item_id for work in works}) | {work.item_id for work in later}
     run.judge()
     return later
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from connectors.protocol import JobTarget, Lane, Write
 from jobs.applying.chunk import Sent, resolve
 from jobs.applying.history import foreign_edits
-from jobs.applying.model import Work
+from jobs.applying.model import ItemState, Work
 from jobs.applying.native import read_now
 from jobs.applying.selection import rules_by_item
 from jobs.applying.session import ApplyRun
@@ -58,6 +58,8 @@ def _resolve(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) 
         wanted.setdefault(sent.row.record_id, []).extend(sent.row.want)
     now = read_now(run.connected(connection), wanted, versions=lane is Lane.CONDITIONAL)
     settled = [resolve(run, sent, now[sent.row.record_id], is_refused=False) for sent in chunk]
+    # What was not written is tried again in the ordinary course: it is no error of this run.
+    run.pooled |= {one.work.item_id for one in settled if one.state is ItemState.FAILED}
     marked = foreign_edits(run, connection, settled)
     run.commit_settled(connection, with_teams_completed(run, connection, marked))
 

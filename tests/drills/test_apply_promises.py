@@ -413,3 +413,20 @@ def test_a_group_that_moved_does_not_keep_the_other_group_of_its_record_back(tmp
         assert (found[0]["owner"], found[0]["health_system"]) == ("a person's choice", "new")
         database.close()
         crm.close()
+
+
+def test_what_a_died_run_left_unwritten_is_no_error_of_the_next_one(tmp_path: Path) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=45)
+
+    def die(point: str, ids: Sequence[str]) -> str:
+        if point == "before_write" and desk.crm.requests()[9:]:
+            raise KeyboardInterrupt
+        return ""
+
+    with pytest.raises(KeyboardInterrupt):
+        desk.apply(hook=die)
+    result = desk.apply()
+    assert result.halted == ""
+    assert states(result).count("verified") == len(result.items)
+    assert desk.status() is PlanStatus.APPLIED
+    desk.close()
