@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,12 @@ from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps
 from jobs.persons import require_admin
 from store import backup, generation
+from store.database import instant
+from store.retention import retire
 
 app = typer.Typer(no_args_is_help=True, help="The state: back up, prove, restore, check, re-baseline.")
+
+LEAST_DAYS = 7
 
 FileArgument = Annotated[Path, typer.Argument(help="The backup.")]
 
@@ -90,6 +95,25 @@ def rebaseline(json_: JsonFlag = False) -> None:
         f"{found.kept:,} agreed values are as they were; {found.released:,} are not, and a person is asked before "
         f"anything is written there. {found.plans_closed:,} old plans closed. Next: platbook plan"
     )
+
+
+@app.command("sweep")
+def sweep(
+    older_than_days: Annotated[int, typer.Option(help="Days that a snapshot is kept, at least 7.")] = 90,
+    json_: JsonFlag = False,
+) -> None:
+    """Forget snapshots that nothing needs any more, and delete files that no row points to. Plans and audit stay."""
+    if older_than_days < LEAST_DAYS:
+        raise Stop(f"db sweep: --older-than-days {older_than_days}; expected at least {LEAST_DAYS}", Exit.USAGE)
+    wired = opened()
+    require_admin(wired, "db sweep")
+    before = instant(wired.now() - timedelta(days=older_than_days))
+    retired = retire(wired.database, before=before, by=wired.person)
+    deleted = wired.snapshots.sweep()
+    if json_:
+        emit_json("db sweep", {"snapshots": retired, "files": deleted})
+    else:
+        say(f"{retired:,} snapshots older than {older_than_days} days forgotten, {deleted:,} files deleted")
 
 
 def _told(verb: str, made: backup.Manifest, words: str, as_json: bool) -> None:
