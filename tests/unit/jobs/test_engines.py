@@ -6,6 +6,7 @@ import narwhals as nw
 import pyarrow as pa
 import pytest
 
+from jobs import engines
 from jobs.engines import PolarsEngine, open_engine
 
 SCHEMA = {"name": nw.String(), "beds": nw.Int64(), "open": nw.Boolean()}
@@ -44,6 +45,34 @@ def test_a_batch_function_over_no_rows_gives_no_rows() -> None:
     engine = PolarsEngine()
     schema = pa.schema({"name": pa.string(), "beds": pa.int64()})
     assert engine.count(engine.map_batches(engine.table([], SCHEMA), double_beds, schema)) == 0
+
+
+def test_rows_are_numbered_each_with_a_number_of_its_own() -> None:
+    engine = PolarsEngine()
+    numbered = engine.numbered(engine.table([{"name": "A"}] * 3, SCHEMA), "number")
+    assert len({row["number"] for row in engine.rows(numbered)}) == 3
+
+
+@pytest.mark.parametrize("rows", [0, 3, 4, 9])
+def test_the_parts_hold_every_row_once_and_none_is_larger_than_allowed(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "PART_ROWS", 4)
+    engine = PolarsEngine()
+    parts = list(engine.parts(engine.table([{"beds": i} for i in range(rows)], SCHEMA)))
+    assert [row["beds"] for part in parts for row in engine.rows(part)] == list(range(rows))
+    assert parts
+    assert max(engine.count(part) for part in parts) <= 4
+
+
+def test_batches_come_in_the_order_asked_for_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "BATCH_ROWS", 2)
+    engine = PolarsEngine()
+    frame = engine.table(
+        [{"name": n, "beds": b} for n, b in (("B", 1), ("A", 2), ("B", 0), ("A", 1), ("C", 7))], SCHEMA
+    )
+    batches = list(engine.in_order(frame, ["name", "beds"], double_beds))
+    assert [row["beds"] for batch in batches for row in batch.to_pylist()] == [2, 4, 0, 2, 14]
 
 
 def test_an_unknown_engine_is_refused_with_the_known_names() -> None:

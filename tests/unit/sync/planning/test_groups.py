@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from mappings.policy import FieldPolicy, Policies
-from sync.planning.fingerprint import digest_of
+from sync.planning.fingerprint import canonical_lines, digest_of
 from sync.world import Plan, World
 
 Rows = list[dict[str, Any]]
@@ -158,3 +159,13 @@ def test_a_fingerprint_names_its_connection(items_of: Callable[..., Rows]) -> No
 
 def test_a_digest_cannot_be_shifted_between_its_parts() -> None:
     assert len({digest_of(["ab", "c"]), digest_of(["a", "bc"]), digest_of(["abc"]), digest_of(["abc", ""])}) == 4
+
+
+def test_a_digest_is_the_same_however_the_lines_are_batched() -> None:
+    rows = [{"name": "Åsa", "beds": 1}, {"name": None, "beds": 22}, {"name": "", "beds": None}]
+    schema = pa.schema({"name": pa.large_string(), "beds": pa.int64()})
+    batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+    # Characters, not bytes, before a cell; bytes before a line: "3:Åsa1:1" has 9.
+    assert digest_of([canonical_lines(batch).column("line")]) == digest_of(["3:Åsa1:1", "~2:22", "0:~"])
+    pieces = [canonical_lines(batch.slice(start, 1)).column("line") for start in range(3)]
+    assert digest_of(pieces) == digest_of([canonical_lines(batch).column("line")])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs import engines
 from mappings.policy import Policies
 from sync.planning.guards import breaches
 from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS, Plan, World
@@ -248,6 +249,14 @@ def test_the_order_of_all_input_rows_changes_nothing_in_the_plan(
     assert turned.guards == example.guards
     assert turned.counts == example.counts
     assert rows_of(turned.items.sort("sequence")) == rows_of(example.items.sort("sequence"))
+
+
+def test_a_plan_compared_in_small_parts_is_the_same_plan(
+    example: Plan, plan_of: Callable[..., Plan], world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "PART_ROWS", 4)
+    in_parts = plan_of(WANTED, world(**TABLES))
+    assert (in_parts.digest, in_parts.counts, in_parts.guards) == (example.digest, example.counts, example.guards)
 
 
 def test_one_other_value_gives_another_digest_and_reopens_only_its_own_item(
