@@ -11,7 +11,8 @@ import structlog
 
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
-from jobs.applying.model import GuardStopped
+from jobs.applying.model import GuardStopped, PlanRefused
+from jobs.applying.permission import OBSERVING
 from jobs.applying.wired import apply_deps
 from jobs.difflog import log_plan
 from jobs.persons import identify
@@ -85,6 +86,11 @@ def _apply_safe(wired: Wired, stop: Event) -> None:
         result = apply_plan(apply_deps(wired, stop=stop.is_set), newest, person=wired.person)
     except GuardStopped as stopped:
         log.error("guard_stopped", plan_id=newest, guards=[guard.guard for guard in stopped.breached])
+        return
+    except PlanRefused as refused:
+        if refused.reason != OBSERVING:
+            raise
+        log.info("apply_skipped", plan_id=newest, status=OBSERVING)
         return
     if result.run_id:
         log_plan(wired, newest, run_id=result.run_id)

@@ -212,6 +212,7 @@ class FieldPolicy(Strict):
     on_conflict: Literal["review", "ours", "theirs"] = "review"
     on_takeover: Literal["review", "ours", "adopt"] = "review"
     clear: Literal["forbid", "review", "auto"] = "forbid"
+    override_until: str = ""  # ISO date on which values that the policy adopted are asked about again; empty = never
     trust: tuple[Trust, ...] = ()  # the first that fits who made the CRM's value; an unknown actor counts as human
 
 

@@ -300,6 +300,7 @@ ACTOR_KINDS = ("human", "integration", "workflow", "import", "us")
 
 def _check_trust(document: Document, policy: ConflictPolicy) -> Problems:
     for name, field in policy.fields.items():
+        yield from _check_date(document, ("fields", name, "override_until"), field.override_until, optional=True)
         for place, one in enumerate(field.trust):
             kind = one.actor.partition(":")[0]
             if kind not in ACTOR_KINDS:

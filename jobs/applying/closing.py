@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from jobs.applying.model import DONE, ItemState
 from jobs.applying.selection import Selection, agreements, moves_of_converged
 from jobs.applying.session import ApplyRun
+from mappings.policy import ConflictPolicy
 from store import audit, events, outbox, runs
 from store.agreed import Agreed
 from store.decisions import add_overrides, spend
@@ -61,7 +63,8 @@ def totals(run: ApplyRun) -> dict[str, int]:
 
 def _moves(run: ApplyRun, selection: Selection, *, is_first: bool) -> tuple[list[AgreedMove], list[Refusal]]:
     """What moves without a write. The plan's own agreements move with its first run only."""
-    moves, refusals = agreements(run.plan) if is_first else ([], [])
+    moves, adopted = agreements(run.plan) if is_first else ([], [])
+    refusals = [_with_term(one, run.deps.conflicts) for one in adopted]
     moves += selection.moves
     refusals += selection.refusals
     for work in run.converged:
@@ -69,6 +72,12 @@ def _moves(run: ApplyRun, selection: Selection, *, is_first: bool) -> tuple[list
     for work in [*run.applied_edits, *run.converged]:
         refusals += work.refusals
     return moves, refusals
+
+
+def _with_term(refusal: Refusal, policy: ConflictPolicy) -> Refusal:
+    """A proposal that the policy refused, until the day the policy names for the field."""
+    field = policy.fields.get(refusal.field)
+    return replace(refusal, until=field.override_until) if field is not None and field.override_until else refusal
 
 
 def _lasting_outcomes(run: ApplyRun, selection: Selection) -> list[Outcome]:

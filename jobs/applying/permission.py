@@ -18,6 +18,9 @@ from store.plans import StoredPlan, rules_applied_before
 from store.voices import acceptances, voices
 from sync.planning.approvals import Ask, may_override, missing
 
+OBSERVING = "observe"
+"""Reason of a refusal that is no fault: the connections are only observed."""
+
 
 def require_own_life(deps: ApplyDeps) -> None:
     """Raise PlanRefused where the state is an old one: what it takes for agreed may be long past."""
@@ -36,7 +39,7 @@ def require_not_observing(deps: ApplyDeps, plan: StoredPlan, connections: Sequen
     modes = Connections(deps.database).modes()
     if connections and all(modes.get(name) is Mode.OBSERVE for name in connections):
         raise PlanRefused(
-            "observe",
+            OBSERVING,
             f"plan {plan.id}: {', '.join(connections)} in mode observe, where nothing is written. Read the plans for a "
             "while, then `platbook mode CONNECTION propose`; --baseline-only agrees to what is already right",
         )

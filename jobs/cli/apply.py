@@ -13,7 +13,8 @@ import typer
 
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
-from jobs.applying.model import DONE, ApplyResult, ItemState
+from jobs.applying.model import DONE, ApplyDeps, ApplyResult, ItemState, PlanRefused
+from jobs.applying.permission import OBSERVING
 from jobs.applying.wired import apply_deps, watched_fields
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
@@ -89,13 +90,23 @@ def sync(
             _show_sync(wired, pulled, planned, None, json_)
             raise Stop("", Exit.GUARD)
         deps = apply_deps(wired, stop=stop.is_set, progress=progress)
-        result = apply_plan(deps, planned.stored.id, person=wired.person)
+        result = _applied_unless_observing(wired, deps, planned.stored.id)
     send_waiting(wired)
-    if result.run_id:
+    if result is not None and result.run_id:
         log_plan(wired, planned.stored.id, run_id=result.run_id)
     _show_sync(wired, pulled, planned, result, json_)
-    if not result.is_complete:
+    if result is not None and not result.is_complete:
         raise Stop("", Exit.PARTIAL)
+
+
+def _applied_unless_observing(wired: Wired, deps: ApplyDeps, plan_id: str) -> ApplyResult | None:
+    """The result of an apply; None where all connections are only observed."""
+    try:
+        return apply_plan(deps, plan_id, person=wired.person)
+    except PlanRefused as refused:
+        if refused.reason != OBSERVING:
+            raise
+        return None
 
 
 def acceptances(wired: Wired, plan_id: str, guards: list[str], reason: str) -> tuple[Acceptance, ...]:
@@ -207,3 +218,5 @@ def _show_sync(wired: Wired, pulled: Any, planned: Any, result: ApplyResult | No
     show_summary(view_plan(wired, planned.stored.id), planned.problems)
     if result is not None:
         show_applied(wired, result)
+    elif planned.stored.status is not PlanStatus.PAUSED_BY_GUARD:
+        say("mode observe: nothing was written")

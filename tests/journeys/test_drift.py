@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
+
 from tests.journeys.conftest import Cli
 from tests.journeys.world import ANA, DEE, HAYS, HS_HAYS, MERCY
+
+ASKED = "on_drift: review, on_conflict: review, on_takeover: review, clear: forbid"
+TERM = "on_drift: adopt, on_conflict: theirs, override_until: 2099-01-31, on_takeover: review, clear: forbid"
 
 
 def test_the_drift_report_names_who_moved_what(settled: Cli) -> None:
@@ -40,3 +46,17 @@ def test_an_override_that_is_taken_back_is_asked_again(settled: Cli) -> None:
     assert (asked["state"], asked["action"]) == ("override_lapsed", "review")
     assert "platbook" not in asked["reason"]
     assert "Dee leaves" in asked["reason"]
+
+
+def test_a_value_that_the_policy_adopts_stands_until_the_day_the_policy_names(settled: Cli) -> None:
+    packaged = (files("mappings") / "policies" / "conflicts.yaml").read_text(encoding="utf-8")
+    text = packaged.replace(ASKED, TERM, 1)
+    assert TERM in text
+    (Path(settled.environment["PLATBOOK_MAPPINGS_DIR"]) / "conflicts.yaml").write_text(text, encoding="utf-8")
+    settled.edit("hubspot", HS_HAYS, "9071", territory="ELSEWHERE")
+    settled.ok("pull")
+    settled.ok("plan")
+    settled.ok("apply")
+    (kept,) = settled.ok("overrides", "list", "--json").json["overrides"]
+    shown = tuple(kept[name] for name in ("field", "kept", "until", "by"))
+    assert shown == ("territory", "ELSEWHERE", "2099-01-31", "policy")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tests.journeys.conftest import Cli
@@ -59,3 +61,26 @@ def test_a_file_copied_back_is_noticed_by_the_second_place_of_the_audit(settled:
     settled.run("plan", AUDIT_HEAD_FILE=anchor)
     assert settled.run("apply", AUDIT_HEAD_FILE=anchor).code in (0, 4)
     settled.ok("audit", "verify", AUDIT_HEAD_FILE=anchor)
+
+
+def test_a_changed_audit_row_is_named_and_a_broken_page_is_found(settled: Cli) -> None:
+    assert "intact" in settled.ok("audit", "verify").out
+    with closing(sqlite3.connect(state(settled))) as raw:
+        raw.execute("UPDATE audit SET actor = 'somebody else' WHERE seq = 3")
+        raw.commit()
+    told = settled.run("audit", "verify", "--json")
+    assert (told.code, told.json["first_bad_row"]) == (1, 3)
+    assert "row 3 was changed after it was written" in told.said
+    assert settled.run("db", "check").code == 1
+    refused = settled.run("db", "backup", str(settled.folder / "broken.backup"))
+    assert refused.code == 1
+    assert not (settled.folder / "broken.backup").exists()
+
+
+def test_a_sync_of_an_observed_installation_ends_well_and_writes_nothing(settled: Cli) -> None:
+    for connection in ("salesforce", "hubspot"):
+        settled.ok("mode", connection, "observe")
+    settled.edit("salesforce", HAYS, ANA, Account_Tier__c="GROWTH")
+    before = settled.writes()
+    assert settled.ok("sync", "--json").json["applied"] is None
+    assert settled.writes() == before
