@@ -1,7 +1,9 @@
-"""platbook feeds take, list, accept, refuse."""
+"""platbook feeds take, list, accept, refuse, report."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from connectors.csv_feed.contract import Verdict
+from jobs.charts import ChartError, bars, save
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import ReasonOption
+from jobs.feed_report import FeedReport, feed_report
 from jobs.feeds import Taken, declared, judge_held, take_delivery
+from jobs.sheets import write_sheets
 from store.snapshots import Snapshot
 
 app = typer.Typer(help="Vendor deliveries: take a file, list what was delivered, judge what is held.")
@@ -25,11 +30,12 @@ CODES = {
     Verdict.REJECT_FILE: Exit.ERROR,
 }
 PROBLEMS_SHOWN = 20
+REPORT_ROWS = 40
 
 
 @app.command("take")
 def take(
-    file: Annotated[Path, typer.Argument(help="CSV file, may be gzipped.")],
+    file: Annotated[Path, typer.Argument(help="CSV file, plain, .gz, or .zip with one member.")],
     layout: Annotated[
         str, typer.Option(help="Layout in mappings/feeds; default: the one the file name begins with.")
     ] = "",
@@ -74,6 +80,80 @@ def accept(snapshot_id: str, reason: ReasonOption = "", json_: JsonFlag = False)
 def refuse(snapshot_id: str, reason: ReasonOption = "", json_: JsonFlag = False) -> None:
     """Refuse a held delivery: it stays as evidence and is never used."""
     _judge(snapshot_id, reason, json_, accept=False)
+
+
+@app.command("report")
+def report(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write the tables to this .xlsx file.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="Draw coverage by field to this .svg or .png file.")] = None,
+    feed: Annotated[str, typer.Option(help="Feed of the chart; default: the one with the most fields.")] = "",
+    json_: JsonFlag = False,
+) -> None:
+    """Data quality: deliveries, coverage and drift, gaps, and where sources contradict each other."""
+    found = feed_report(opened())
+    if chart is not None:
+        _draw(found, chart, feed)
+    if output is not None:
+        _write(found, output)
+    if json_:
+        emit_json("feeds report", asdict(found))
+        return
+    _show_report(found)
+
+
+def _draw(found: FeedReport, path: Path, feed: str) -> None:
+    """Filled cells by field, of one feed."""
+    feeds = Counter(row["feed"] for row in found.coverage)
+    if not feeds or (feed and feed not in feeds):
+        known = ", ".join(sorted(feeds)) or "none"
+        raise Stop(f"--chart: there is no accepted delivery of {feed or 'any feed'}; in use: {known}", Exit.USAGE)
+    name = feed or feeds.most_common(1)[0][0]
+    rows = [row for row in found.coverage if row["feed"] == name]
+    before = rows[0]["before_as_of"]
+    subtitle = f"as of {rows[0]['as_of']}" + (f", the delivery before as of {before}" if before else "")
+    try:
+        save(
+            bars(rows, by="field", value="filled_pct", title=f"{name}: filled cells by field", subtitle=subtitle), path
+        )
+    except (ChartError, OSError) as error:
+        raise Stop(f"--chart {path.name}: {error}", Exit.USAGE) from error
+
+
+def _write(found: FeedReport, path: Path) -> None:
+    if path.suffix != ".xlsx":
+        raise Stop(f"{path.name}: the name must end with .xlsx", Exit.USAGE)
+    sheets = {
+        "deliveries": found.deliveries,
+        "coverage": found.coverage,
+        "drift": found.drifted,
+        "gaps": found.gaps,
+        "conflicts": found.conflicts,
+    }
+    try:
+        write_sheets(sheets, path)
+    except OSError as error:
+        raise Stop(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _show_report(found: FeedReport) -> None:
+    delivered = ("feed", "file", "as_of", "verdict", "status", "rows", "set_aside", "problems")
+    _table("deliveries", delivered, found.deliveries)
+    _table("gaps: firms without ...", tuple(found.gaps[0]) if found.gaps else (), found.gaps)
+    thin = sorted(found.coverage, key=lambda row: (row["feed"], row["filled_pct"] or 0.0, row["field"]))
+    _table("coverage, thinnest first", ("feed", "field", "filled_pct", "filled_before_pct", "drift_points"), thin)
+    _table("drift: less filled than last time", ("feed", "field", "drift_points"), found.drifted)
+    _table("conflicts between sources", ("code", "subject", "fact", "remedy"), found.conflicts)
+    for note in found.notes:
+        say(f"note: {note}", style="dim")
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        shown = [[row.get(column) for column in columns] for row in rows]
+        table(title, [column.replace("_", " ") for column in columns], shown, limit=REPORT_ROWS)
+        say()
 
 
 def _judge(snapshot_id: str, reason: str, as_json: bool, *, accept: bool) -> None:
