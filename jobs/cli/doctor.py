@@ -13,6 +13,7 @@ from jobs.wiring import Wired
 from mappings.canonical import MANAGED
 from mappings.load import MappingError
 from mappings.translate import native_fields
+from store.connections import Mode
 from store.database import StoreError
 
 
@@ -24,6 +25,13 @@ class Check:
     is_ok: bool
     found: str
     remedy: str = ""
+
+
+_MODE_WORDS = {
+    Mode.OBSERVE: "plans only, nothing is written",
+    Mode.PROPOSE: "what a person approved is written",
+    Mode.AUTO: "what the policy approves by itself is written too",
+}
 
 
 def doctor(json_: JsonFlag = False) -> None:
@@ -87,6 +95,8 @@ def _connection(wired: Wired, kind: str) -> Iterator[Check]:
         found=f"organisation {org.org_id} {org.name} (API {org.api_version})",
         remedy="" if pinned == org.org_id else f"This database belongs to organisation {pinned}; use another database",
     )
+    mode = wired.pins.modes().get(kind, Mode.AUTO)
+    yield Check(name=f"{kind} mode", is_ok=True, found=f"{mode.value}: {_MODE_WORDS[mode]}")
     accounts = connection.map.objects["account"]
     described = {field.name: field for field in connection.source.describe(accounts.native)}
     _, missing = native_fields(accounts, frozenset(described))
