@@ -13,7 +13,9 @@ from pathlib import Path
 
 import structlog
 
+from mappings.load import load
 from tests.drills.conftest import Places
+from tests.drills.fuzz import fuzz
 from tests.drills.races import LANES, Score, race
 from tests.drills.storms import KINDS, Weather, storm
 from tests.drills.trials import kill, simulate
@@ -90,11 +92,28 @@ def storms(seeds: range) -> int:
     return broken
 
 
+def feeds(seeds: range) -> int:
+    """Damaged deliveries of every layout, ten minutes of them."""
+    mappings, verdicts, broken = load(), Counter[str](), 0
+    with tempfile.TemporaryDirectory(prefix="platbook-drill-") as folder:
+        for seed in seeds:
+            try:
+                verdicts[fuzz(mappings, Path(folder), seed)] += 1
+            except Exception as error:  # the drill counts what the intake lets through
+                broken += 1
+                sys.stdout.write(f"seed {seed}: {type(error).__name__}: {error}\n")
+    _row("deliveries", "uncaught", *verdicts)
+    _row(*["---"] * (2 + len(verdicts)))
+    _row(len(seeds), broken, *verdicts.values())
+    return broken
+
+
 SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "crashes": (crashes, 1000),
     "kills": (kills, 67),
     "races": (races, 25),
     "storms": (storms, 25),
+    "feeds": (feeds, 200_000),
 }
 """Name -> section and its number of seeds."""
 
