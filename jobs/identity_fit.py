@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from mappings.evidence import PAIR_FEATURES, RIVAL_FEATURES
+from mappings.evidence import PAIR_FEATURES, SECOND_FEATURES
 from mappings.identity_policy import IdentityPolicy, MatchModel, Weights
 from sync.engine import Engine
-from sync.identity.board import Board, rival_scores
+from sync.identity.board import FLOOR, Board, rival_scores
 from sync.identity.contest import Contest, doubts
 from sync.identity.duplicates import record_board
 from sync.identity.features import Columns, competition
@@ -33,9 +33,9 @@ LEAST_GROUPS = 5
 """Fewest states that must hold decisions of the kind 'same': with fewer, nothing can be held out."""
 
 LARGEST_BLOCK = 400
-FIRST_STRENGTH, SECOND_STRENGTH = 2.0, 10.0  # inverse of the L2 penalty, chosen by cross-validation
-FOLDS, INNER_FOLDS = 10, 3
-AUTO_PRECISION, DUPLICATE_PRECISION = 0.996, 0.99  # of the model's own links, cross-validated
+FIRST_STRENGTH, SECOND_STRENGTH = 1.0, 0.1  # inverse of the L2 penalty, chosen by cross-validation
+FOLDS, INNER_FOLDS = 10, 5
+AUTO_PRECISION, DUPLICATE_PRECISION = 0.994, 0.99  # of the model's own links, cross-validated
 _STEP = 50  # thousandths of a logit between thresholds that are tried
 
 Label = Callable[[Party, Party], bool | None]
@@ -171,14 +171,16 @@ def _two_stages(board: Board, labels: np.ndarray, groups: tuple[str, ...]) -> tu
         alone = _cross_fitted(features, labels, train, groups)
         alone[test] = score(_at(features, test), _weights(features, labels, train & known, FIRST_STRENGTH))
         among = features | _rivals(board, alone)
-        among_weights = _weights(among, labels, train & known, SECOND_STRENGTH, with_rivals=True)
-        first[test], final[test] = alone[test], score(_at(among, test), among_weights)
+        near = train & known & (alone > FLOOR)
+        among_weights = _weights(among, labels, near, SECOND_STRENGTH, SECOND_FEATURES)
+        first[test] = alone[test]
+        final[test] = np.where(alone[test] > FLOOR, score(_at(among, test), among_weights), FLOOR)
     alone = _cross_fitted(features, labels, np.ones(len(labels), bool), groups)
     among = features | _rivals(board, alone)
     doubted = doubts(features)
     study = Study(board=board, labels=labels, folds=folds, groups=groups, doubts=doubted, first=first, final=final)
     weights = _weights(features, labels, known, FIRST_STRENGTH)
-    return study, weights, _weights(among, labels, known, SECOND_STRENGTH, with_rivals=True)
+    return study, weights, _weights(among, labels, known & (alone > FLOOR), SECOND_STRENGTH, SECOND_FEATURES)
 
 
 def _one_stage(board: Board, labels: np.ndarray, groups: tuple[str, ...]) -> tuple[Study, Weights]:
@@ -225,26 +227,32 @@ def _at(features: Columns, where: np.ndarray) -> Columns:
 
 
 def _weights(
-    features: Columns, labels: np.ndarray, train: np.ndarray, strength: float, *, with_rivals: bool = False
+    features: Columns,
+    labels: np.ndarray,
+    train: np.ndarray,
+    strength: float,
+    names: tuple[str, ...] = PAIR_FEATURES,
 ) -> Weights:
     """A standardised L2 logistic regression, its scaling folded in, in millionths."""
-    names = (*PAIR_FEATURES, *RIVAL_FEATURES) if with_rivals else PAIR_FEATURES
-    values = matrix(_at(features, train), with_rivals=with_rivals)
+    values = matrix(_at(features, train), names)
     centre, spread = values.mean(axis=0), values.std(axis=0)
     scaled = (values - centre) / np.where(spread > 0, spread, 1)
-    fitted = _regression(strength).fit(scaled, labels[train])
+    regression, one_thread = _regression(strength)
+    with one_thread:  # two threads on these sizes cost ten times what they save
+        fitted = regression.fit(scaled, labels[train])
     slopes = np.where(spread > 0, fitted.coef_[0] / np.where(spread > 0, spread, 1), 0)
     intercept = float(fitted.intercept_[0] - (slopes * centre).sum())
     millionths = np.rint(slopes * 1e6).astype(np.int64).tolist()
     return Weights(intercept=round(intercept * 1e6), coefficients=dict(zip(names, millionths, strict=True)))
 
 
-def _regression(strength: float) -> Any:
+def _regression(strength: float) -> tuple[Any, Any]:
     try:
         from sklearn.linear_model import LogisticRegression  # an extra: scoring does not need it
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise FitUnavailable("fitting needs scikit-learn: pip install 'platbook[fit]'") from error
-    return LogisticRegression(C=strength, max_iter=1000)
+    return LogisticRegression(C=strength, max_iter=1000), threadpool_limits(1)
 
 
 def one_to_one(study: Study, least: int) -> np.ndarray:
@@ -279,7 +287,7 @@ def _curve(study: Study) -> Iterator[tuple[int, int, int]]:
         yield least, int((held == 1).sum()), int((held == 0).sum())
 
 
-def _review_threshold(study: Study, auto: int, share: float = 0.022) -> int:
+def _review_threshold(study: Study, auto: int, share: float = 0.015) -> int:
     """The lowest score at which the pairs shown to a person are at most this share of the firms compared."""
     chosen = one_to_one(study, -8000)
     scores = np.sort(study.final[chosen][study.final[chosen] < auto])[::-1]

@@ -32,6 +32,7 @@ from store.decisions import Decisions, Person
 from store.events import OwnerEvents
 from store.files import ParquetFiles
 from store.leases import Leases
+from store.link_decisions import LinkDecisions
 from store.outbox import Outbox
 from store.plans import Plans
 from store.policy_versions import PolicyVersions
@@ -113,6 +114,10 @@ class Wired:
     @cached_property
     def crosswalk(self) -> Crosswalk:
         return Crosswalk(self.database)
+
+    @cached_property
+    def link_decisions(self) -> LinkDecisions:
+        return LinkDecisions(self.database)
 
     @cached_property
     def decisions(self) -> Decisions:

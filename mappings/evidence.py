@@ -10,7 +10,7 @@ THEMES: dict[str, tuple[str, ...]] = {
     ),
     "address": (
         *("street_equal", "street_like", "road_like", "number_equal", "number_differs", "address_equal"),
-        *("street_unknown", "post_box"),
+        *("street_unknown", "post_box", "address_sole"),
     ),
     "place": (
         *("zip_equal", "zip3_equal", "zip_unknown", "city_equal", "city_like", "state_differs", "distance_unknown"),
@@ -21,15 +21,23 @@ THEMES: dict[str, tuple[str, ...]] = {
     "kind": (
         *("group_equal", "group_unknown", "kind_clash_by_number", "kind_clash_by_name", "subtype_equal"),
         *("subtype_differs", "specialty_equal", "specialty_differs", "unit_equal", "unit_differs", "only_one_rehab"),
-        *("only_one_psych", "only_one_children", "only_one_surgical"),
+        *("only_one_psych", "only_one_children", "only_one_surgical", "post_acute"),
     ),
     "identifiers": ("ccn_equal", "ccn_differs", "npi_equal", "npi_differs", "vendor_id_differs", "wrong_class"),
     "parent": ("parent_like", "parent_unknown"),
     "agreements together": (
         *("name_and_address", "name_and_phone", "core_and_city", "core_and_contact", "phone_and_address"),
         *("unlike_at_address", "unit_differs_at_address", "specialty_differs_at_address"),
+        *("unlike_in_shared_building", "unlike_post_acute", "name_at_sole_address"),
     ),
-    "what is known": ("bare_record", "known_of_record", "no_kind_record", "firm_bound", "record_bound"),
+    "what is known": (
+        "bare_record",
+        "known_of_record",
+        "no_kind_record",
+        "firm_bound",
+        "record_bound",
+        "bare_and_bound",
+    ),
     "rivals": (
         *("first_score", "margin_left", "margin_right", "least_margin", "no_rival_left", "no_rival_right"),
         *("behind_left", "behind_right"),
@@ -39,4 +47,13 @@ THEMES: dict[str, tuple[str, ...]] = {
 
 RIVAL_FEATURES: tuple[str, ...] = THEMES["rivals"]
 PAIR_FEATURES: tuple[str, ...] = tuple(name for theme, names in THEMES.items() if theme != "rivals" for name in names)
+SECOND_FEATURES: tuple[str, ...] = (
+    *RIVAL_FEATURES,
+    *("bare_and_bound", "firm_bound", "record_bound", "no_kind_record", "known_of_record", "post_acute"),
+    *("alone_in_city", "few_in_city", "name_and_address", "core_set", "phone_equal", "address_equal"),
+    *("specialty_differs", "unit_differs", "name_equal", "core_sort", "words_covered", "core_lone", "zip_equal"),
+    *("group_equal", "own_core_set", "name_and_phone", "domain_sole", "address_sole"),
+)
+"""What the second stage weighs: the rivals, and the few facts that say how much a lead over them is worth."""
+
 THEME_OF: dict[str, str] = {name: theme for theme, names in THEMES.items() for name in names}

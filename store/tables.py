@@ -88,7 +88,26 @@ crosswalk = Table(
     Column("how", String, nullable=False),
     Column("decided_by", String, nullable=False),
     Column("decided_at", String, nullable=False),
+    Column("evidence", Text),  # JSON of the run that made the link
 )
+
+link_decision = Table(
+    "link_decision",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("position", BIG, nullable=False),
+    Column("source", String, nullable=False),
+    Column("source_id", String, nullable=False),
+    Column("other_source", String, nullable=False),
+    Column("other_id", String, nullable=False),
+    Column("verdict", String, nullable=False),  # link, not_link
+    Column("reason", Text, nullable=False),
+    Column("by", String, nullable=False),
+    Column("by_verified", Boolean, nullable=False),
+    Column("at", String, nullable=False),
+    Index("ix_link_decision_position", "position", unique=True),
+)
+"""What persons said about two parties; append-only, the newest word on a pair counts. The smaller key comes first."""
 
 agreed_part = Table(
     "agreed_part",

@@ -26,7 +26,7 @@ from sync.identity.traits import Places
 from sync.world import TEXT, Schema, World
 
 MODEL = "model"
-_GONE = "(gone)"
+GONE = "(gone)"  # a cluster that went over to another
 _MOVES: Schema = {"cluster": TEXT, "to_cluster": TEXT, "to_evidence": TEXT}
 
 
@@ -182,8 +182,7 @@ class Contest:
     ) -> tuple[OpenPair, ...]:
         """One pair per firm and record at most, most likely first: what a person should look at."""
         numbers = (columns["ccn_equal"] > 0) | (columns["npi_equal"] > 0)
-        worth = np.flatnonzero(((scores.final >= self.model.review) | numbers) & (scores.first > FLOOR))
-        chosen, _ = choose(board, scores.final, worth, taken)
+        chosen = show(board, scores.final, scores.first, numbers, self.model.review, taken)
         if not len(chosen):
             return ()
         parts = contributions(board.features(chosen, **scores.rivals_at(chosen)), self.model)
@@ -195,7 +194,7 @@ class Contest:
                 name=board.names[board.left[at]],
                 other_name=board.names[board.right[at]],
                 score=int(scores.final[at]),
-                reason=_REASONS[int(doubted[at])] if doubted[at] else _below(numbers[at]),
+                reason=_reason(int(doubted[at]), bool(numbers[at]), GONE in taken[board.clusters[board.right[at]]]),
                 parts=part,
             )
             for at, part in zip(chosen.tolist(), parts, strict=True)
@@ -214,12 +213,42 @@ def choose(
     chosen = []
     for pair in at[np.lexsort((board.right[at], board.left[at], -scores[at]))].tolist():
         home, guest = board.clusters[board.left[pair]], board.clusters[board.right[pair]]
-        if home == guest or _GONE in sources[home] | sources[guest] or sources[home] & sources[guest]:
+        if home == guest or GONE in sources[home] | sources[guest] or sources[home] & sources[guest]:
             continue
         sources[home] |= sources[guest]
-        sources[guest] = frozenset((_GONE,))
+        sources[guest] = frozenset((GONE,))
         chosen.append(pair)
     return np.array(chosen, np.int64), sources
+
+
+def show(
+    board: Board,
+    final: np.ndarray,
+    first: np.ndarray,
+    numbers: np.ndarray,
+    review: int,
+    sources: Mapping[str, frozenset[str]],
+) -> np.ndarray:
+    """Positions of the pairs a person should look at, most likely first, one per firm and source.
+
+    Those from the review threshold on, those with an equal identifier, and those that are likely by themselves but lost
+    to a rival. For a firm that has a record elsewhere, only what is more likely than not. `sources` is what clusters
+    hold once everything sure is linked.
+    """
+    seen: set[tuple[str, str]] = set()
+    chosen = []
+    worth = np.flatnonzero(((final >= review) | numbers | (first >= 0)) & (first > FLOOR))
+    for pair in worth[np.lexsort((board.right[worth], board.left[worth], -final[worth]))].tolist():
+        home, guest = board.clusters[board.left[pair]], board.clusters[board.right[pair]]
+        source = board.keys[board.right[pair]][0]
+        is_gone, has_other = GONE in sources[guest], len(sources[home]) > 1
+        if source in sources[home] or (home, source) in seen or (is_gone and (first[pair] < 0 or has_other)):
+            continue
+        if (has_other and final[pair] < 0 and not numbers[pair]) or ("", guest) in seen:
+            continue
+        seen |= {(home, source)} if is_gone else {(home, source), ("", guest)}
+        chosen.append(pair)
+    return np.array(chosen, np.int64)
 
 
 def evidence(model: MatchModel, other: tuple[str, str], score: int, parts: dict[str, int]) -> str:
@@ -260,7 +289,11 @@ def doubts(columns: Columns) -> np.ndarray:
     return np.where(columns["kind_clash_by_number"] > 0, 1, np.where(wrong, 2, 0))
 
 
-def _below(has_number: bool) -> str:
+def _reason(doubt: int, has_number: bool, is_gone: bool) -> str:
+    if doubt:
+        return _REASONS[doubt]
+    if is_gone:
+        return "another firm is linked to this record, or the record to another firm"
     return "an identifier is equal, but name and place are not" if has_number else "likely, but not sure enough"
 
 

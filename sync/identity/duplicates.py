@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -18,6 +20,7 @@ from sync.identity.traits import Places
 from sync.world import World
 
 SAME_FIRM = "linked to one account"
+SAME_SYSTEM = "systems of one name in one city"
 SAME_MODEL = "alike in name, place, contacts and identifiers"
 
 
@@ -48,6 +51,7 @@ def find_duplicates(
 ) -> tuple[Duplicate, ...]:
     """Pairs of live records, sorted. Read-only."""
     found = {(one.record, one.other): one for one in _linked(world, links, engine)}
+    found = {(one.record, one.other): one for one in _same_system(world, engine)} | found
     board = record_board(world, places, model, engine)
     scores = score_alone(board, model.same_record, engine)
     for at in likely(board, scores, model.duplicate).tolist():
@@ -90,20 +94,33 @@ def record_board(world: World, places: Places, model: MatchModel, engine: Engine
     return lay_out(world, parties, alone, engine.materialize(once), places, model, engine)
 
 
+def _same_system(world: World, engine: Engine) -> list[Duplicate]:
+    """Records that may be health systems and have the same name in the same city."""
+    parties = make_parties(world, engine).filter(nw.col("rank") != FEED_RANK, ~nw.col("system_place").is_null())
+    named = world.records.select(nw.col("connection").alias("source"), nw.col("record_id").alias("source_id"), "name")
+    mine = parties.select("source", "source_id", "system_place").join(named, on=["source", "source_id"], how="inner")
+    return [_pair(row, None, SAME_SYSTEM) for row in engine.rows(_each_once(mine, "system_place"))]
+
+
+def _each_once(mine: Frame, key: str) -> Frame:
+    """Pairs of rows with the same key, the smaller record on the left."""
+    theirs = mine.rename({name: f"{name}__other" for name in ("source", "source_id", "name")})
+    left, right = (text(nw.col(f"source{end}"), "|", nw.col(f"source_id{end}")) for end in ("", "__other"))
+    return mine.join(theirs, on=key, how="inner").filter(left < right)
+
+
+def _pair(row: Mapping[str, Any], score: int | None, because: str) -> Duplicate:
+    return Duplicate(
+        record=(row["source"], row["source_id"]),
+        other=(row["source__other"], row["source_id__other"]),
+        name=row["name"] or "",
+        other_name=row["name__other"] or "",
+        score=score,
+        because=because,
+    )
+
+
 def _linked(world: World, links: Frame, engine: Engine) -> list[Duplicate]:
     names = world.records.select(nw.col("connection").alias("source"), nw.col("record_id").alias("source_id"), "name")
     mine = links.select("source", "source_id", "account_id").join(names, on=["source", "source_id"], how="inner")
-    theirs = mine.rename({name: f"{name}__other" for name in ("source", "source_id", "name")})
-    pairs = mine.join(theirs, on="account_id", how="inner")
-    key, other = (text(nw.col(f"source{end}"), "|", nw.col(f"source_id{end}")) for end in ("", "__other"))
-    return [
-        Duplicate(
-            record=(row["source"], row["source_id"]),
-            other=(row["source__other"], row["source_id__other"]),
-            name=row["name"] or "",
-            other_name=row["name__other"] or "",
-            score=None,
-            because=SAME_FIRM,
-        )
-        for row in engine.rows(pairs.filter(key < other))
-    ]
+    return [_pair(row, None, SAME_FIRM) for row in engine.rows(_each_once(mine, "account_id"))]

@@ -141,6 +141,7 @@ def _streets(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
         "number_differs": _flag(numbered & ~same_number),
         "address_equal": _flag(same_number & (road >= 800)),
         "street_unknown": _flag(~known),
+        "address_sole": _flag(same_number & (road >= 800) & (t.address_holders[i] == 1) & (t.address_holders[j] == 1)),
         "post_box": _flag(t.is_box[i] | t.is_box[j]),
     }
 
@@ -201,6 +202,7 @@ def _kinds(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
         f"only_one_{name}": _flag((one_only & bits[name]) > 0) for name in ("rehab", "psych", "children", "surgical")
     }
     return {
+        "post_acute": _flag(_is_post_acute(groups[i]) | _is_post_acute(groups[j])),
         "group_equal": _flag(_same(groups, i, j)),
         "group_unknown": _flag(~_same(groups, i, j)),
         "kind_clash_by_number": _flag(_clash(groups, i, j) & by_number),
@@ -252,9 +254,21 @@ def _together(made: Columns) -> Columns:
         "core_and_contact": made["core_sort"] * strong // ONE,
         "phone_and_address": made["phone_equal"] * address // ONE,
         "unlike_at_address": (ONE - made["core_set"]) * made["address_equal"] // ONE,
+        "unlike_in_shared_building": (ONE - made["core_set"])
+        * made["address_equal"]
+        // ONE
+        * made["post_acute"]
+        // ONE,
+        "unlike_post_acute": (ONE - made["core_set"]) * made["post_acute"] // ONE,
+        "name_at_sole_address": made["name_sort"] * made["address_sole"] // ONE,
         "unit_differs_at_address": made["unit_differs"] * address // ONE,
         "specialty_differs_at_address": made["specialty_differs"] * address // ONE,
     }
+
+
+def _is_post_acute(groups: np.ndarray) -> np.ndarray:
+    """Whether a kind is known and is none of a hospital: such organisations share buildings."""
+    return np.asarray((groups != "") & (groups != "hospital") & (groups != "system"), bool)
 
 
 def _flag(values: np.ndarray) -> np.ndarray:

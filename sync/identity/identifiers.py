@@ -46,8 +46,6 @@ _BLOCKS: tuple[tuple[int, str], ...] = (
     (5000, "snf"),
     (6500, "therapy"),
     (7000, "home_health"),
-    (7300, "dialysis"),
-    (7400, "home_health"),
     (8500, "rural_clinic"),
     (9000, "home_health"),
     (9800, "transplant"),

@@ -17,7 +17,7 @@ from mappings.policy import IdentityPolicy
 from sync.engine import Engine, Frame
 from sync.frames import lowest_by, stack, text
 from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
-from sync.identity.sticky import Decided, decided, succeeded
+from sync.identity.sticky import MERGED, Decided, decided, succeeded
 from sync.world import INT, LINKS, TEXT, World
 
 SIMILAR_NAME = 80
@@ -71,6 +71,7 @@ def _start(parties: Frame, crosswalk: Frame) -> Frame:
         "source",
         "source_id",
         nw.col("account_id").alias("known_account"),
+        nw.when(nw.col("how") == MERGED).then(nw.lit(MERGED)).otherwise(nw.lit("crosswalk")).alias("known_how"),
     )
     own = nw.concat_str([nw.lit("own"), nw.col("source"), nw.col("source_id")], separator="|")
     kept = nw.concat_str([nw.lit("kept"), nw.col("known_account")], separator="|")
@@ -84,10 +85,10 @@ def _start(parties: Frame, crosswalk: Frame) -> Frame:
         .with_columns(
             is_kept.alias("is_kept"),
             nw.when(is_kept).then(kept).otherwise(own).alias("cluster"),
-            nw.when(is_kept).then(nw.lit("crosswalk")).otherwise(nw.lit("own")).alias("how"),
+            nw.when(is_kept).then(nw.col("known_how")).otherwise(nw.lit("own")).alias("how"),
             nw.when(is_kept).then(nw.lit('{"key":"crosswalk"}')).alias("evidence"),
         )
-        .drop("members")
+        .drop("members", "known_how")
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from mappings.evidence import PAIR_FEATURES, RIVAL_FEATURES, THEMES
+from mappings.evidence import THEMES
 from mappings.identity_policy import MatchModel, Weights
 from sync.identity.features import ONE, Columns, compare, competition
 from sync.identity.traits import Traits
@@ -25,7 +25,7 @@ def pair_features(batch: pa.RecordBatch, traits: Traits) -> Columns:
     """The features of PAIR_FEATURES for a batch with `left`, `right` and the three flags of a board."""
     made = compare(traits, _column(batch, "left"), _column(batch, "right"))
     context = {name: _column(batch, name) * ONE for name in ("firm_bound", "record_bound", "no_kind_record")}
-    return made | context
+    return made | context | {"bare_and_bound": made["bare_record"] * context["firm_bound"] // ONE}
 
 
 def score_first(batch: pa.RecordBatch, *, traits: Traits, weights: Weights) -> pa.RecordBatch:
@@ -102,7 +102,6 @@ def _column(batch: pa.RecordBatch, name: str) -> np.ndarray:
     return np.asarray(batch.column(name).to_numpy(zero_copy_only=False), np.int64)
 
 
-def matrix(features: Mapping[str, np.ndarray], *, with_rivals: bool) -> np.ndarray:
-    """Features as a matrix of floats, columns in the order of PAIR_FEATURES and then RIVAL_FEATURES: what is fitted."""
-    names = (*PAIR_FEATURES, *RIVAL_FEATURES) if with_rivals else PAIR_FEATURES
+def matrix(features: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Features as a matrix of floats, a column per name: what is fitted."""
     return np.stack([features[name] for name in names], axis=1) / ONE

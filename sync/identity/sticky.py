@@ -20,6 +20,7 @@ from sync.world import CROSSWALK, TEXT, Schema, World
 Party = tuple[str, str]  # source, source id
 LINK, NOT_LINK = "link", "not_link"
 PERSON = "person"
+MERGED = "merged"  # how: the account came from a record that was merged into this one
 
 _NAMED: Schema = {"source": TEXT, "source_id": TEXT}
 _BARRED: Schema = {**_NAMED, "other_source": TEXT, "other_id": TEXT}
@@ -175,7 +176,7 @@ def succeeded(world: World, engine: Engine) -> Frame:
         if survivor not in known:
             known[survivor] = str(row["account_id"])
             added.append(
-                {"source": survivor[0], "source_id": survivor[1], "account_id": row["account_id"], "how": "crosswalk"}
+                {"source": survivor[0], "source_id": survivor[1], "account_id": row["account_id"], "how": MERGED}
             )
         elif known[survivor] != row["account_id"]:
             becomes[str(row["account_id"])] = known[survivor]
@@ -217,7 +218,7 @@ def _handed_over(
             account = split_account((row["source"], row["source_id"]))
         elif account is not None:
             held.add((account, row["source"]))
-        written.append({**row, "account_id": account or row["account_id"]})
+        written.append({**row, "account_id": account, "how": MERGED} if account else row)
     others = crosswalk.filter(~nw.col("account_id").is_in(touched)).select(*CROSSWALK)
     table = engine.table([*written, *added], CROSSWALK)
     return engine.materialize(nw.concat([others, table.select(*CROSSWALK)], how="vertical"))

@@ -116,6 +116,7 @@ class Traits:
     latitude: np.ndarray  # ten-thousandths of a degree, NOWHERE where unknown
     longitude: np.ndarray
     wrong_class: np.ndarray
+    address_holders: np.ndarray  # parties of the same side at the same street number and ZIP code
     lone_core: np.ndarray  # the core occurs once in its state within its source
     phone_holders: np.ndarray  # parties of the same source with the same phone
     domain_holders: np.ndarray
@@ -162,6 +163,11 @@ def make_traits(table: pa.Table, places: Places, words: Mapping[str, int]) -> Tr
         latitude=np.array([point[0] for point in points], np.int64),
         longitude=np.array([point[1] for point in points], np.int64),
         wrong_class=np.array(table["wrong_class"].to_pylist(), bool),
+        address_holders=_holders(
+            ["firm" if rank == 0 else "record" for rank in table["rank"].to_pylist()],
+            raw["zip5"],
+            [m[1] if (m := _NUMBER.match(street)) else "" for street in streets],
+        ),
         lone_core=_holders(sources, raw["state"], cores) == 1,
         phone_holders=np.array(table["phone_holders"].to_pylist(), np.int64),
         domain_holders=np.array(table["domain_holders"].to_pylist(), np.int64),

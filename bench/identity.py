@@ -1,0 +1,247 @@
+"""Identity against labelled hospitals: `python -m bench.identity --data DIR [--write]`.
+
+Fits with whole states held out (ten folds, nested), scores firm by firm, and writes docs/identity-figures.md and the
+shipped model with --write. A firm is right only if every record it is bound to is right; firms that nobody can judge
+compete for records, but are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.labelled import Firm, Key, Truth, load_truth, load_world
+from jobs.engines import PolarsEngine
+from jobs.identity_file import as_yaml
+from jobs.identity_fit import Fitted, Study, fit, one_to_one
+from mappings.load import load
+from mappings.policy import Mappings
+from sync.engine import Engine
+from sync.identity.contest import GONE, show
+from sync.identity.keys import link as link_by_keys
+from sync.identity.sticky import Party
+from sync.world import World
+
+ROOT = Path(__file__).parent.parent
+KEYS = ("definitive_id", "npi", "ccn", "system_place")
+VERSION = "hospitals-1"
+FITTED_ON = (
+    "real hospitals, post-acute facilities and systems of 42 states and territories: names, addresses, phones and CCNs "
+    "as CMS, HIFLD and NPPES publish them (public domain); labels by CCN"
+)
+GROUPS: Mapping[str, Callable[[Firm], bool]] = {
+    "facilities": lambda firm: firm.is_facility,
+    "no identifier path": lambda firm: firm.is_facility and not firm.has_identifier_path,
+    "hard": lambda firm: firm.is_facility and firm.is_hard,
+    "systems": lambda firm: not firm.is_facility,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Firms of one group."""
+
+    bound: int
+    right: int
+    possible: int
+
+    @property
+    def text(self) -> str:
+        """Precision and recall with their 95 % intervals."""
+        return f"{_share(self.right, self.bound)} | {_share(self.right, self.possible)}"
+
+
+def label_of(truth: Truth) -> Callable[[Party, Party], bool | None]:
+    """Whether two parties are one, by the truth."""
+
+    def label(left: Party, right: Party) -> bool | None:
+        if left in truth.entity and right in truth.entity:
+            mine, theirs = truth.entity[left], truth.entity[right]
+            return mine == theirs if mine and theirs else None
+        firm = truth.firms.get(left[1])
+        return None if firm is None or firm.verdict == "unknown" else right in firm.records
+
+    return label
+
+
+def bonds(world: World, study: Study, auto: int, mappings: Mappings, engine: Engine) -> dict[str, dict[Key, str]]:
+    """Firm -> the records it is bound to, and how: by keys, or by held-out scores from `auto` on."""
+    policy = mappings.policies.identity.model_copy(update={"keys": KEYS})
+    accounts: dict[str, list[Key]] = defaultdict(list)
+    account_of: dict[Key, str] = {}
+    for row in engine.rows(link_by_keys(world, policy, engine)):
+        key = (row["source"], row["source_id"])
+        accounts[row["account_id"]].append(key)
+        account_of[key] = row["account_id"]
+    made: dict[str, dict[Key, str]] = {}
+    for members in accounts.values():
+        records = [key for key in members if key[0] != "definitive"]
+        made |= {key[1]: dict.fromkeys(records, "key") for key in members if key[0] == "definitive"}
+    for at in one_to_one(study, auto).tolist():
+        firm, record = (study.board.keys[side[at]] for side in (study.board.left, study.board.right))
+        how = f"model {study.final[at] / 1000:.2f}"
+        made[firm[1]] |= dict.fromkeys((k for k in accounts[account_of[record]] if k[0] != "definitive"), how)
+    return made
+
+
+def tally(bound: Mapping[str, Mapping[Key, str]], truth: Truth, wanted: Callable[[Firm], bool]) -> Tally:
+    """Firms of a group: bound, rightly bound, and those that have a record."""
+    firms = [truth.firms[one] for one in bound if one in truth.firms and truth.firms[one].verdict != "unknown"]
+    firms = [firm for firm in firms if wanted(firm)]
+    held = [firm for firm in firms if bound[firm.firm_id]]
+    right = sum(set(bound[firm.firm_id]) <= firm.records for firm in held)
+    return Tally(bound=len(held), right=right, possible=sum(firm.verdict == "match" for firm in firms))
+
+
+def forbidden(bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> list[tuple[str, Key]]:
+    """Bonds that must never be made."""
+    return [(firm, key) for firm, key in sorted(truth.forbidden) if key in bound.get(firm, {})]
+
+
+def unlike(bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> Tally:
+    """Bound firms whose best record has another name (token-sort below 75)."""
+    return tally(bound, truth, lambda firm: firm.name_similarity is not None and firm.name_similarity < 75)
+
+
+def report(fitted: Fitted, bound: Mapping[str, Mapping[Key, str]], truth: Truth, curve: list[str]) -> Iterator[str]:
+    """The page of figures, line by line."""
+    model = fitted.model
+    yield "# Identity: figures"
+    yield ""
+    yield "Written by `python -m bench.identity --data DIR --write`; the method is in [identity.md](identity.md). Whole"
+    yield f"states were held out (ten folds, nested); {model.decisions:,} labelled pairs. Brackets are 95 % intervals."
+    yield ""
+    yield f"At the shipped threshold ({model.auto} thousandths of a logit):"
+    yield ""
+    yield "| firms | precision | recall |"
+    yield "|---|---|---|"
+    for name, wanted in GROUPS.items():
+        yield f"| {name} | {tally(bound, truth, wanted).text} |"
+    yield f"| linked, unlike names | {unlike(bound, truth).text.split(' | ')[0]} | |"
+    yield ""
+    yield f"Bonds that must never be made: {len(forbidden(bound, truth))} of {len(truth.forbidden)}."
+    yield ""
+    yield "## Curve"
+    yield ""
+    yield "| threshold | facilities P / R | no identifier path P / R | hard P / R |"
+    yield "|---|---|---|---|"
+    yield from curve
+    yield ""
+    yield "## Review band"
+    yield ""
+    yield from _review(fitted, bound, truth)
+    yield ""
+    yield "## Duplicates among CRM records, by the model alone"
+    yield ""
+    yield from _duplicates(fitted.records, model.duplicate)
+    yield ""
+    yield "## Every wrong link"
+    yield ""
+    yield from _wrong(fitted.firms, bound, truth)
+
+
+def curve_of(world: World, fitted: Fitted, truth: Truth, mappings: Mappings, engine: Engine) -> list[str]:
+    """Precision and recall at thresholds around the shipped one."""
+    lines = []
+    for auto in range(500, 4001, 500):
+        bound = bonds(world, fitted.firms, auto, mappings, engine)
+        cells = [tally(bound, truth, GROUPS[name]) for name in ("facilities", "no identifier path", "hard")]
+        shown = [f"{one.right / max(one.bound, 1):.4f} / {one.right / max(one.possible, 1):.4f}" for one in cells]
+        lines.append(f"| {auto} | {' | '.join(shown)} |")
+    return lines
+
+
+def _review(fitted: Fitted, bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> Iterator[str]:
+    """How many rows wait for a person, and what recall they would lift to."""
+    study, board = fitted.firms, fitted.firms.board
+    features = board.features(np.arange(len(study.final)))
+    equal = (features["ccn_equal"] > 0) | (features["npi_equal"] > 0)
+    gone = {key for held in bound.values() for key in held}
+    sources = {
+        cluster: frozenset(
+            {"definitive", *(one for one, _ in bound[key[1]])}
+            if key[0] == "definitive"
+            else {GONE}
+            if key in gone
+            else {}
+        )
+        for key, cluster in zip(board.keys, board.clusters, strict=True)
+    }
+    shown: dict[str, set[Key]] = defaultdict(set)
+    for at in show(board, study.final, study.first, equal, fitted.model.review, sources).tolist():
+        shown[board.keys[board.left[at]][1]].add(board.keys[board.right[at]])
+    facilities = [firm for firm in truth.firms.values() if firm.is_facility and firm.verdict == "match"]
+    facilities = [firm for firm in facilities if firm.firm_id in bound]
+    found = sum(bool(firm.records & (set(bound[firm.firm_id]) | shown.get(firm.firm_id, set()))) for firm in facilities)
+    rows = sum(bool(records) for records in shown.values())
+    yield f"{rows:,} of {len(bound):,} rows ({rows / len(bound):.1%}) wait for a person; with them recall is at most"
+    yield f"{_share(found, len(facilities))}."
+
+
+def _duplicates(study: Study, threshold: int) -> Iterator[str]:
+    said = (study.final >= threshold) & (study.doubts == 0) & (study.labels >= 0)
+    same = study.labels == 1
+    yield f"Precision {_share(int((said & same).sum()), int(said.sum()))}, recall among compared pairs"
+    yield f"{_share(int((said & same).sum()), int(same.sum()))}."
+
+
+def _wrong(study: Study, bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> Iterator[str]:
+    names = dict(zip(study.board.keys, study.board.names, strict=True))
+    for firm_id in sorted(bound):
+        firm = truth.firms.get(firm_id)
+        if firm is None or firm.verdict == "unknown" or not bound[firm_id]:
+            continue
+        for key, how in sorted(bound[firm_id].items()):
+            if key not in firm.records:
+                name = names.get(("definitive", firm_id), "")
+                yield f"- {firm_id} {name} / {key[0]} {key[1]} {names.get(key, '')}: linked by {how}; {_why(firm)}"
+
+
+def _why(firm: Firm) -> str:
+    if firm.verdict == "none":
+        return "the firm has no record in either CRM: a neighbour, a sister or a unit stands in its place"
+    return "the firm has another record: this is a unit or a sister of it"
+
+
+def _share(part: int, whole: int) -> str:
+    """A share with its 95 % interval (Wilson)."""
+    if not whole:
+        return "-"
+    p, z = part / whole, 1.96
+    middle, half = p + z * z / (2 * whole), z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole))
+    low, high = (middle - half) / (1 + z * z / whole), (middle + half) / (1 + z * z / whole)
+    return f"{p:.4f} ({low:.4f}-{min(high, 1):.4f}; {part:,}/{whole:,})"
+
+
+def main() -> None:
+    """Fit, score, print; with --write also keep."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    engine, mappings = PolarsEngine(), load()
+    world, truth = load_world(asked.data, mappings), load_truth(asked.data)
+    policy = mappings.policies.identity.model_copy(update={"keys": KEYS})
+    started = time.perf_counter()
+    fitted = fit(world, policy, mappings.places, label_of(truth), engine, version=VERSION, fitted_on=FITTED_ON)
+    bound = bonds(world, fitted.firms, fitted.model.auto, mappings, engine)
+    lines = [*report(fitted, bound, truth, curve_of(world, fitted, truth, mappings, engine)), ""]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines += [f"Fitted and cross-validated in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most.", ""]
+    print("\n".join(lines))
+    if asked.write:
+        (ROOT / "docs/identity-figures.md").write_text("\n".join(lines), encoding="utf-8")
+        shipped = policy.model_copy(update={"model": fitted.model})
+        (ROOT / "mappings/policies/identity.yaml").write_text(as_yaml(shipped), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
