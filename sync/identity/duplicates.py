@@ -72,7 +72,7 @@ def likely(board: Board, scores: np.ndarray, threshold: int) -> np.ndarray:
     """Positions of the pairs at or above the threshold of which no number says that they are unlike kinds."""
     at = np.flatnonzero(scores >= threshold)
     features = board.features(at) if len(at) else {"kind_clash_by_number": at}
-    return at[features["kind_clash_by_number"] == 0]
+    return np.asarray(at[features["kind_clash_by_number"] == 0], np.int64)
 
 
 def record_board(world: World, places: Places, model: MatchModel, engine: Engine) -> Board:

@@ -19,6 +19,7 @@ NO_RIVAL = -30 * ONE
 
 _WIDEST = 12 * ONE
 Columns = dict[str, np.ndarray]
+Scorer = Callable[..., float]
 _KM_PER_UNIT = 0.01112  # one ten-thousandth of a degree of latitude
 _NEAR_KM = (2, 8, 25, 60)
 
@@ -51,18 +52,18 @@ def competition(score: np.ndarray, best_of_left: np.ndarray, best_of_right: np.n
 
 
 def _clip(scores: np.ndarray) -> np.ndarray:
-    return np.clip(scores, -_WIDEST, _WIDEST).astype(np.int64)
+    return np.asarray(np.clip(scores, -_WIDEST, _WIDEST), np.int64)
 
 
 def _names(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
-    sets = {
+    sets: dict[str, tuple[np.ndarray, np.ndarray, Scorer]] = {
         "name_sort": (t.names, t.aliases, fuzz.token_sort_ratio),
         "name_set": (t.names, t.aliases, fuzz.token_set_ratio),
         "name_letters": (t.names, t.aliases, fuzz.ratio),
         "name_part": (t.names, t.aliases, fuzz.partial_ratio),
         "core_sort": (t.cores, t.alias_cores, fuzz.token_sort_ratio),
         "core_set": (t.cores, t.alias_cores, fuzz.token_set_ratio),
-        "core_start": (t.cores, t.alias_cores, _jaro),
+        "core_start": (t.cores, t.alias_cores, JaroWinkler.similarity),
     }
     made = {name: _best(main, alias, i, j, scorer) for name, (main, alias, scorer) in sets.items()}
     made["name_equal"] = _flag((t.names[i] == t.names[j]) & (t.names[i] != ""))
@@ -81,13 +82,7 @@ def _names(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
     return made
 
 
-def _jaro(a: str, b: str, **kwargs: object) -> float:
-    return float(JaroWinkler.similarity(a, b)) * 100
-
-
-def _best(
-    main: np.ndarray, alias: np.ndarray, i: np.ndarray, j: np.ndarray, scorer: Callable[..., float]
-) -> np.ndarray:
+def _best(main: np.ndarray, alias: np.ndarray, i: np.ndarray, j: np.ndarray, scorer: Scorer) -> np.ndarray:
     """The best similarity between any name of one side and any of the other; 0 where a name is missing."""
     best = _similar(main[i], main[j], scorer)
     for a, b in ((alias, main), (main, alias), (alias, alias)):
@@ -97,16 +92,13 @@ def _best(
     return best
 
 
-def _similar(a: np.ndarray, b: np.ndarray, scorer: Callable[..., float]) -> np.ndarray:
+def _similar(a: np.ndarray, b: np.ndarray, scorer: Scorer) -> np.ndarray:
     both = (a != "") & (b != "")
     made = np.zeros(len(a), np.int64)
     there = np.flatnonzero(both)
     if len(there):
-        if scorer is _jaro:
-            scores = cpdist(list(a[there]), list(b[there]), scorer=JaroWinkler.similarity, dtype=np.float64) * 100
-        else:
-            scores = cpdist(list(a[there]), list(b[there]), scorer=scorer, dtype=np.float64)
-        made[there] = np.rint(scores * 10).astype(np.int64)
+        scores = cpdist(list(a[there]), list(b[there]), scorer=scorer, dtype=np.float64)
+        made[there] = np.rint(scores * (ONE if scorer is JaroWinkler.similarity else ONE // 100)).astype(np.int64)
     return made
 
 
@@ -169,7 +161,7 @@ def _distance_km(t: Traits, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     north = (t.latitude[i] - t.latitude[j]).astype(np.float64)
     middle = np.radians(np.clip((t.latitude[i] + t.latitude[j]) / 20_000, -80, 80))
     east = (t.longitude[i] - t.longitude[j]) * np.cos(middle)
-    return np.rint(np.hypot(north, east) * _KM_PER_UNIT).astype(np.int64)
+    return np.asarray(np.rint(np.hypot(north, east) * _KM_PER_UNIT), np.int64)
 
 
 def _contact(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
