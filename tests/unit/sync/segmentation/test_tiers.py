@@ -232,3 +232,15 @@ def test_a_line_with_fifteen_percent_of_revenue_is_strong_unless_it_shrinks(grow
 def test_the_order_of_firms_does_not_matter() -> None:
     firms = [system("900", "Prairie"), *members(6)]
     assert tiers(firms, strong()) == tiers(firms[::-1], strong()[::-1])
+
+
+@pytest.mark.parametrize("revenue_usd", [1_000_000, 30_000_000, 4_000_000_000])
+def test_the_revenue_share_outside_certificate_of_need_holds_for_hospitals_of_any_size(revenue_usd: int) -> None:
+    """Kansas asks for no certificate, Iowa does: three quarters of the oncology revenue is in Kansas at any size."""
+    big, small = members(2)
+    pair = [
+        {**big, "state": "KS", "net_patient_revenue_cents": revenue_usd * 300, "oncology_share_bp": 2000},
+        {**small, "state": "IA", "net_patient_revenue_cents": revenue_usd * 100, "oncology_share_bp": 2000},
+    ]
+    row = tiers([system("900", "Prairie"), *pair], as_of="2026-01-15")["900"]
+    assert (row["non_con_bp__lo"], row["non_con_bp__hi"]) == (7500, 7500)
