@@ -27,6 +27,7 @@ from jobs.cli import (
     drift,
     feeds,
     holds,
+    identity,
     init,
     insight,
     login,
@@ -99,6 +100,7 @@ for _verb in VERBS:
     app.command(_verb.__name__)(_verb)
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(holds.app, name="holds")
+app.add_typer(identity.app, name="identity")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
