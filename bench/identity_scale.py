@@ -49,7 +49,9 @@ def tables(size: int, places: Mapping[str, tuple[int, int]]) -> dict[str, pl.Dat
     serial = np.array([f"{n:05x}".translate(str.maketrans("0123456789", "ghijklmnop")) for n in range(size)])
     name = np.char.add(np.char.add(np.char.add(first[pick[0]], " "), np.char.add(second[pick[1]], " ")), serial)
     roads = np.array(_ROADS.split("|"))
-    street = np.char.add(np.char.add(random.integers(1, 9999, size).astype(str), " "), roads[random.integers(0, 8, size)])
+    street = np.char.add(
+        np.char.add(random.integers(1, 9999, size).astype(str), " "), roads[random.integers(0, 8, size)]
+    )
     phone = random.integers(2_000_000_000, 9_999_999_999, size).astype(str)
     place = {"city": np.char.add("Town ", code), "state": _states(code), "zip5": code}
     has_id, has_phone = random.random(size) < 0.5, random.random(size) < 0.6
@@ -60,7 +62,7 @@ def tables(size: int, places: Mapping[str, tuple[int, int]]) -> dict[str, pl.Dat
         "name": np.char.add(np.char.add(name, " "), last[pick[2]]),
         "firm_type": ["Hospital"] * size,
         "street": street,
-        "phone": np.where(has_phone, phone, None),
+        "phone": [one if there else None for one, there in zip(phone, has_phone, strict=True)],
         **place,
     }
     records = {
@@ -69,7 +71,7 @@ def tables(size: int, places: Mapping[str, tuple[int, int]]) -> dict[str, pl.Dat
         "name": np.where(has_id, firms["name"], np.char.add(name, " Hosp")),
         "street": np.char.upper(street),
         "phone": phone,
-        "definitive_id": np.where(has_id, ids, None),
+        "definitive_id": [one if there else None for one, there in zip(ids, has_id, strict=True)],
         "is_deleted": [False] * size,
         **place,
     }
@@ -82,7 +84,7 @@ def tables(size: int, places: Mapping[str, tuple[int, int]]) -> dict[str, pl.Dat
 
 def _states(codes: np.ndarray) -> np.ndarray:
     known = np.array(["TX", "CA", "FL", "NY", "OH", "KS", "IA", "GA", "WA", "ME"])
-    return known[np.array([int(code[0]) for code in codes])]
+    return np.asarray(known[[int(code[0]) for code in codes]])
 
 
 def _frame(columns: Mapping[str, Any], schema: Mapping[str, Any]) -> pl.DataFrame:

@@ -140,9 +140,10 @@ def _firm(row: Mapping[str, str]) -> Firm:
 def _records(folder: Path, kind: str, mappings: Mappings) -> Any:
     object_map = mappings.crms[kind].objects["account"]
     old, new = _IDS[kind]
-    natives = [{**{k: v or None for k, v in row.items()}, new: row[old]} for row in _rows(folder / FILES[kind])]
-    if kind == "hubspot":
-        natives = [{"id": row["id"], "archived": False, "properties": row} for row in natives]
+    flat = [{**{k: v or None for k, v in row.items()}, new: row[old]} for row in _rows(folder / FILES[kind])]
+    natives: list[dict[str, Any]] = [
+        {"id": row["id"], "archived": False, "properties": row} if kind == "hubspot" else dict(row) for row in flat
+    ]
     return from_rows([account_rows(natives, object_map, kind)], object_schema("account", object_map))
 
 
