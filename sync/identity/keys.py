@@ -34,7 +34,7 @@ _PAIR = ("party", "code", "priority", "source", "source_id", "cluster", "key", "
 _NUMBERS = frozenset({"party", "code", "priority"})
 _NAMES = ("name_key", "former_key", "name_key__other", "former_key__other")
 _SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "ccn", "kind_group")
-_TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike")
+_TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike", "bare")
 _COMPARED_NAMES = pa.schema(
     [
         *((name, pa.int64() if name in _NUMBERS else pa.string()) for name in _PAIR),
@@ -158,6 +158,7 @@ def _corroborated(pairs: Frame, parties: Frame, engine: Engine) -> Frame:
         *(_agreement(name).alias(f"same_{name}") for name in _SAME),
         (nw.col("wrong_class") | nw.col("wrong_class__other")).alias("doubtful"),
         ((_differ("ccn") & _differ("npi")) | _differ("specialty")).alias("unlike"),
+        (_unknown("street_key") & _unknown("phone")).alias("bare"),
     )
     described = engine.materialize(described)
     equal = described.filter(nw.col("same_name_key")).drop(*_NAMES).with_columns(similarity=nw.lit(100).cast(INT))
@@ -174,6 +175,11 @@ def _agreement(name: str) -> nw.Expr:
 def _differ(name: str) -> nw.Expr:
     """True where both sides have a value and they contradict each other; an unknown side contradicts nothing."""
     return (nw.col(name) != nw.col(f"{name}__other")).fill_null(value=False)
+
+
+def _unknown(name: str) -> nw.Expr:
+    """True where a side lacks the value, so that the two cannot be compared by it."""
+    return nw.col(name).is_null() | nw.col(f"{name}__other").is_null()
 
 
 def compare_names(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -195,7 +201,8 @@ def _is_enough() -> nw.Expr:
 
     An identifier needs one more agreement. A domain needs the place and a name that is similar or, with the same street
     or phone, likely. A name with its place needs no more, unless a number of the wrong class or another specialty makes
-    it doubtful: then the phone or the NPI must agree.
+    it doubtful: then the phone or the NPI must agree. Name with ZIP code, and domain, decide only where neither street
+    nor phone can be compared: where they can, the model weighs them, since units share their hospital's name.
     """
     similar = nw.col("similarity") >= SIMILAR_NAME
     here = nw.col("same_city_key") | nw.col("same_zip5")
@@ -204,9 +211,11 @@ def _is_enough() -> nw.Expr:
     weak = nw.col("unlike") | (nw.col("doubtful") & ~nw.col("same_kind_group"))
     both_numbers = nw.col("same_npi") & nw.col("same_ccn")
     agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain") | both_numbers
-    is_name, is_domain = nw.col("key").is_in(["name_zip", "system_place"]), nw.col("key") == "domain"
-    by_domain = is_domain & similar & here & near & ~nw.col("unlike")
-    return (is_name & (sure | ~weak)) | by_domain | (~is_name & ~is_domain & agrees)
+    key, bare = nw.col("key"), nw.col("bare")
+    is_name, is_domain = (key == "system_place") | (key == "name_zip"), key == "domain"
+    by_name = is_name & ((key == "system_place") | bare) & (sure | ~weak)
+    by_domain = is_domain & bare & similar & here & near & ~nw.col("unlike")
+    return by_name | by_domain | (~is_name & ~is_domain & agrees)
 
 
 def _support() -> nw.Expr:

@@ -26,7 +26,7 @@ def test_the_demo_tells_the_whole_story_and_ends_by_itself(
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr
     assert "Traceback" not in ended.stderr
     for words in (
-        "stopped, nothing written",
+        "stopped by a guard, nothing was written",
         "owner changes applied",
         "items not (simply) written",
         "write requests in the sandboxes' own log: 0",

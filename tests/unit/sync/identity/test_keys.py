@@ -78,8 +78,14 @@ def test_the_number_of_a_home_health_agency_on_a_hospital_is_not_used() -> None:
 def test_a_row_with_a_number_of_the_wrong_class_needs_more_than_a_name() -> None:
     printed = firm("100", "Mercy Hospital", ccn="177001")
     assert not together(links(firms=[printed], records=[company("B", "Mercy Hospital")]), "100", "B")
-    phone = {"phone": "7855551000"}
-    assert together(links(firms=[printed | phone], records=[company("B", "Mercy Hospital", **phone)]), "100", "B")
+    npi = {"npi": "1234567893"}
+    assert together(links(firms=[printed | npi], records=[company("B", "Mercy Hospital", **npi)]), "100", "B")
+
+
+def test_name_and_zip_decide_only_where_neither_street_nor_phone_can_be_compared() -> None:
+    bare, phone = firm("100", "Mercy Hospital"), {"phone": "7855551000"}
+    assert together(links(firms=[bare], records=[company("B", "Mercy Hospital", **phone)]), "100", "B")
+    assert not together(links(firms=[bare | phone], records=[company("B", "Mercy Hospital", **phone)]), "100", "B")
 
 
 def test_a_rehabilitation_unit_under_its_hospitals_name_is_another_account() -> None:
