@@ -190,6 +190,8 @@ def _apply_leased(
 def _write_all(run: ApplyRun, work: Sequence[Work]) -> None:
     """Write wave by wave. An outside system that fails for good ends the writing, not the run."""
     tried: set[str] = set()  # connections whose canary lived
+    for one in work:  # what a died run left is tried again now: until then nothing waits for it in vain
+        run.results.pop(one.item_id, None)
     try:
         for wave in waves(work):
             runnable = replace(wave, works=tuple(_without_orphans(run, wave)))
