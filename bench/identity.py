@@ -31,7 +31,6 @@ from sync.identity.sticky import Party
 from sync.world import World
 
 ROOT = Path(__file__).parent.parent
-KEYS = ("definitive_id", "npi", "ccn", "system_place")
 VERSION = "hospitals-1"
 FITTED_ON = (
     "real hospitals, post-acute facilities and systems of 42 states and territories: names, addresses, phones and CCNs "
@@ -74,7 +73,7 @@ def label_of(truth: Truth) -> Callable[[Party, Party], bool | None]:
 
 def bonds(world: World, study: Study, auto: int, mappings: Mappings, engine: Engine) -> dict[str, dict[Key, str]]:
     """Firm -> the records it is bound to, and how: by keys, or by held-out scores from `auto` on."""
-    policy = mappings.policies.identity.model_copy(update={"keys": KEYS})
+    policy = mappings.policies.identity
     accounts: dict[str, list[Key]] = defaultdict(list)
     account_of: dict[Key, str] = {}
     for row in engine.rows(link_by_keys(world, policy, engine)):
@@ -229,7 +228,7 @@ def main() -> None:
     asked = parser.parse_args()
     engine, mappings = PolarsEngine(), load()
     world, truth = load_world(asked.data, mappings), load_truth(asked.data)
-    policy = mappings.policies.identity.model_copy(update={"keys": KEYS})
+    policy = mappings.policies.identity
     started = time.perf_counter()
     fitted = fit(world, policy, mappings.places, label_of(truth), engine, version=VERSION, fitted_on=FITTED_ON)
     bound = bonds(world, fitted.firms, fitted.model.auto, mappings, engine)

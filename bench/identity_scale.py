@@ -56,10 +56,11 @@ def tables(size: int, places: Mapping[str, tuple[int, int]]) -> dict[str, pl.Dat
     place = {"city": np.char.add("Town ", code), "state": _states(code), "zip5": code}
     has_id, has_phone = random.random(size) < 0.5, random.random(size) < 0.6
     ids = np.arange(100_000, 100_000 + size).astype(str)
+    shown = np.char.add(np.char.add(name, " "), last[pick[2]])
     firms = {
         "feed": ["definitive"] * size,
         "firm_id": ids,
-        "name": np.char.add(np.char.add(name, " "), last[pick[2]]),
+        "name": shown,
         "firm_type": ["Hospital"] * size,
         "street": street,
         "phone": [one if there else None for one, there in zip(phone, has_phone, strict=True)],
@@ -68,7 +69,7 @@ def tables(size: int, places: Mapping[str, tuple[int, int]]) -> dict[str, pl.Dat
     records = {
         "connection": ["salesforce"] * size,
         "record_id": np.char.add("001", ids),
-        "name": np.where(has_id, firms["name"], np.char.add(name, " Hosp")),
+        "name": np.where(has_id, shown, np.char.add(name, " Hosp")),
         "street": np.char.upper(street),
         "phone": phone,
         "definitive_id": [one if there else None for one, there in zip(ids, has_id, strict=True)],

@@ -35,7 +35,7 @@ LEAST_GROUPS = 5
 LARGEST_BLOCK = 400
 FIRST_STRENGTH, SECOND_STRENGTH = 1.0, 0.1  # inverse of the L2 penalty, chosen by cross-validation
 FOLDS, INNER_FOLDS = 10, 5
-AUTO_PRECISION, DUPLICATE_PRECISION = 0.994, 0.99  # of the model's own links, cross-validated
+AUTO_PRECISION, DUPLICATE_PRECISION = 0.9925, 0.99  # of the model's own links, cross-validated
 _STEP = 50  # thousandths of a logit between thresholds that are tried
 
 Label = Callable[[Party, Party], bool | None]
@@ -287,7 +287,7 @@ def _curve(study: Study) -> Iterator[tuple[int, int, int]]:
         yield least, int((held == 1).sum()), int((held == 0).sum())
 
 
-def _review_threshold(study: Study, auto: int, share: float = 0.015) -> int:
+def _review_threshold(study: Study, auto: int, share: float = 0.02) -> int:
     """The lowest score at which the pairs shown to a person are at most this share of the firms compared."""
     chosen = one_to_one(study, -8000)
     scores = np.sort(study.final[chosen][study.final[chosen] < auto])[::-1]

@@ -38,5 +38,5 @@ class IdentityPolicy(Strict):
     """Which keys may link records, strongest first, and the model for the rest. An ambiguous key never links."""
 
     policy: Header
-    keys: tuple[Literal["definitive_id", "npi", "ccn", "domain", "name_zip", "system_place"], ...]
+    keys: tuple[Literal["definitive_id", "npi", "ccn", "domain", "name_zip", "name_phone", "system_place"], ...]
     model: MatchModel | None = None  # none = keys only

@@ -202,7 +202,8 @@ def _is_enough() -> nw.Expr:
     An identifier needs one more agreement. A domain needs the place and a name that is similar or, with the same street
     or phone, likely. A name with its place needs no more, unless a number of the wrong class or another specialty makes
     it doubtful: then the phone or the NPI must agree. Name with ZIP code, and domain, decide only where neither street
-    nor phone can be compared: where they can, the model weighs them, since units share their hospital's name.
+    nor phone can be compared: where they can, the model weighs them, since units share their hospital's name. Name and
+    phone together need the place, and nothing that speaks against it.
     """
     similar = nw.col("similarity") >= SIMILAR_NAME
     here = nw.col("same_city_key") | nw.col("same_zip5")
@@ -215,7 +216,9 @@ def _is_enough() -> nw.Expr:
     is_name, is_domain = (key == "system_place") | (key == "name_zip"), key == "domain"
     by_name = is_name & ((key == "system_place") | bare) & (sure | ~weak)
     by_domain = is_domain & bare & similar & here & near & ~nw.col("unlike")
-    return by_name | by_domain | (~is_name & ~is_domain & agrees)
+    is_contact = key == "name_phone"
+    by_contact = is_contact & here & ~nw.col("unlike") & (~nw.col("doubtful") | nw.col("same_kind_group"))
+    return by_name | by_domain | by_contact | (~is_name & ~is_domain & ~is_contact & agrees)
 
 
 def _support() -> nw.Expr:

@@ -28,14 +28,14 @@ _RAW = (
 )
 _TEXTS = (
     *("source", "source_id", "name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain"),
-    *("definitive_id", "npi", "ccn", "name_zip", "system_place", "kind_group", "kind_from", "specialty"),
+    *("definitive_id", "npi", "ccn", "name_zip", "name_phone", "system_place", "kind_group", "kind_from", "specialty"),
 )
 PARTY = pa.schema([*((name, pa.string()) for name in _TEXTS), ("rank", pa.int64()), ("wrong_class", pa.bool_())])
 """One row per live CRM record and per firm.
 
-`definitive_id`, `npi`, `ccn`, `domain`, `name_zip` and `system_place` hold the key where it may be used, else null;
-`rank` orders the sources; `kind_group` is the kind of organisation, `kind_from` what says so (type, number or name)
-and `specialty` what a hospital does, where known; `wrong_class` marks a CCN of another kind.
+`definitive_id`, `npi`, `ccn`, `domain`, `name_zip`, `name_phone` and `system_place` hold the key where it may be used,
+else null. `rank` orders the sources; `kind_group` is the kind of organisation, `kind_from` what says so (type, number
+or name) and `specialty` what a hospital does, where known; `wrong_class` marks a CCN of another kind.
 """
 
 
@@ -65,6 +65,7 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
         "npi": valid_npi(text["npi"]),
         "ccn": pc.if_else(wrong, pa.scalar(None, pa.string()), text["ccn"]),
         "name_zip": _name_and_place(names, zips, cities, text["state"]),
+        "name_phone": pc.binary_join_element_wise(names, text["phone"], "|"),
         "system_place": _system_place(text, pc.coalesce(by_kind, by_number, by_name)),
         "kind_group": pc.coalesce(by_kind, by_number, by_name),
         "kind_from": _first_known(type=by_kind, number=by_number, name=by_name),

@@ -18,7 +18,7 @@ from tests.fixtures.small_world import account, firm, world
 
 def test_too_few_decisions_are_refused_with_what_is_needed() -> None:
     mappings = load()
-    made = world(firms=[firm("100", "Hays Hospital")], records=[account("A", "Hays Hosp")])
+    made = world(firms=[firm("100", "Hays Hospital", street="1 A St")], records=[account("A", "Hays", street="1 A St")])
     with pytest.raises(TooFewDecisions, match="1 pairs are known to be the same organisation and 0 not"):
         fit(
             made,

@@ -47,13 +47,17 @@ def decided(made: World, *said: tuple[str, str, str, str, str]) -> World:
 
 
 def test_a_worn_name_at_the_same_street_and_phone_is_linked_without_any_identifier() -> None:
-    found = identified(world(firms=HAYS, records=[account("A", "HAYS MED CTR", account_type="Hospital", **PLACE)]))
+    found = identified(
+        world(firms=HAYS, records=[account("A", "HAYS MED CTR FOUNDATION", account_type="Hospital", **PLACE)])
+    )
     assert together(found, "100", "A")
     assert links(found)["A"]["how"] == "model"
 
 
 def test_a_link_by_the_model_explains_itself_and_its_parts_add_up() -> None:
-    found = identified(world(firms=HAYS, records=[account("A", "Hays Med Ctr", account_type="Hospital", **PLACE)]))
+    found = identified(
+        world(firms=HAYS, records=[account("A", "Hays Med Ctr Foundation", account_type="Hospital", **PLACE)])
+    )
     told = json.loads(links(found)["A"]["evidence"])
     assert told["model"] == "hospitals-1"
     assert told["value"] == "definitive 100"
