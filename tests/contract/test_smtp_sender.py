@@ -32,19 +32,19 @@ class Handler:
         self.sender_reply = ""
         self.recipient_replies: dict[str, str] = {}
 
-    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:  # noqa: N802 # aiosmtpd's name
+    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:
         if self.sender_reply:
             return self.sender_reply
         envelope.mail_from = address
         return "250 ok"
 
-    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:  # noqa: N802 # aiosmtpd's name
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:
         if reply := self.recipient_replies.get(address):
             return reply
         envelope.rcpt_tos.append(address)
         return "250 ok"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 # aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self.data_reply == "hang up":
             assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
