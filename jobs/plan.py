@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -19,7 +19,7 @@ from store.policy_versions import PolicyVersion
 from sync.engine import Frame
 from sync.problem import Problem
 from sync.reconcile import reconcile
-from sync.world import CHANGES, HOLDS, ITEMS, LINKS, OWNERSHIP_EVENTS, GuardResult, Reconciliation, Schema
+from sync.world import CHANGES, HOLDS, ITEMS, LINKS, OWNERSHIP_EVENTS, GuardResult, Plan, Reconciliation, Schema
 
 _PROBLEMS = pa.schema([(name, pa.string()) for name in ("code", "severity", "subject", "fact", "remedy", "refs")])
 Progress = Callable[[str, int, int | None], None]
@@ -55,7 +55,26 @@ def make_plan(
 
 
 def _save(wired: Wired, loaded: Loaded, result: Reconciliation, as_of: str) -> StoredPlan:
-    plan = result.plan
+    return store_plan(
+        wired,
+        result.plan,
+        as_of,
+        snapshot_ids=tuple(one.id for one in (*loaded.snapshots, *loaded.feeds)),
+        feed_hashes={one.source: one.sha256 for one in loaded.feeds},
+        schema_hashes=loaded.schema_hashes,
+    )
+
+
+def store_plan(
+    wired: Wired,
+    plan: Plan,
+    as_of: str,
+    *,
+    snapshot_ids: tuple[str, ...] = (),
+    feed_hashes: Mapping[str, str] | None = None,
+    schema_hashes: Mapping[str, str] | None = None,
+) -> StoredPlan:
+    """Save what the core decided, with what it was made of; paused where a limit was passed."""
     header = PlanHeader(
         digest=plan.digest,
         ruleset_digest=wired.mappings.digest,
@@ -63,9 +82,9 @@ def _save(wired: Wired, loaded: Loaded, result: Reconciliation, as_of: str) -> S
         author=wired.person.name,
         tool_version=tool_version(),
         org_ids=wired.pins.org_ids(),
-        snapshot_ids=tuple(one.id for one in (*loaded.snapshots, *loaded.feeds)),
-        feed_hashes={one.source: one.sha256 for one in loaded.feeds},
-        schema_hashes=loaded.schema_hashes,
+        snapshot_ids=snapshot_ids,
+        feed_hashes=feed_hashes or {},
+        schema_hashes=schema_hashes or {},
         counts=dict(plan.counts),
         guards=tuple(asdict(guard) for guard in plan.guards),
     )

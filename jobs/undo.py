@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-import pyarrow as pa
 
 from jobs.applying.model import ApplyDeps
 from jobs.applying.native import read_now
-from jobs.plan import tool_version
-from jobs.tables import arrow_schema
+from jobs.plan import store_plan
 from jobs.wiring import Wired
 from jobs.world import load_world
 from store import audit, journal
 from store.database import StoreError
 from store.decisions import Verdict
 from store.journal import JournalRow, JournalState, Values
-from store.plans import PlanHeader, PlanStatus, StoredPlan
-from sync.engine import Frame
+from store.plans import StoredPlan
 from sync.planning.threeway import State
 from sync.planning.undo import Live, Undone, reverse_plan
-from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS, Plan, Schema
 
 CLEAN = (State.UPDATE, State.CLEAR)
 """States of values that nobody touched since: they go back when somebody asks for it."""
@@ -88,7 +83,7 @@ def _save(
     live = _read(deps, undone)
     policies = wired.mappings.policies
     plan = reverse_plan(undone, live, run_id, world, policies, as_of=as_of, engine=wired.engine)
-    stored = _store(wired, plan, as_of)
+    stored = store_plan(wired, plan, as_of)
     found = stored.items.to_pylist()
     clean = [item for item in found if item["state"] in CLEAN and item["action"] == "approve"]
     if clean:
@@ -98,32 +93,6 @@ def _save(
     return UndoPlan(
         stored=stored, approved=len(clean), conflicts=conflicts, blocked=len(found) - len(clean) - conflicts
     )
-
-
-def _store(wired: Wired, plan: Plan, as_of: str) -> StoredPlan:
-    header = PlanHeader(
-        digest=plan.digest,
-        ruleset_digest=wired.mappings.digest,
-        as_of=as_of,
-        author=wired.person.name,
-        tool_version=tool_version(),
-        org_ids=wired.pins.org_ids(),
-        counts=dict(plan.counts),
-        guards=tuple(asdict(guard) for guard in plan.guards),
-    )
-    breached = any(guard.breached for guard in plan.guards)
-    return wired.plans.save(
-        header,
-        items=_table(wired, plan.items, ITEMS),
-        changes=_table(wired, plan.changes, CHANGES),
-        events=_table(wired, plan.events, OWNERSHIP_EVENTS),
-        ttl_hours=wired.mappings.policies.conflicts.plan_ttl_hours,
-        status=PlanStatus.PAUSED_BY_GUARD if breached else PlanStatus.READY,
-    )
-
-
-def _table(wired: Wired, frame: Frame, schema: Schema) -> pa.Table:
-    return wired.engine.to_arrow(frame.select(*schema)).cast(arrow_schema(schema))
 
 
 def _rows_of(wired: Wired, run_id: str) -> tuple[JournalRow, ...]:

@@ -52,7 +52,8 @@ class NothingPulled(Exception):
 
 def load_world(wired: Wired, as_of: str) -> Loaded:
     """The world as the newest accepted snapshots show it. Raises NothingPulled where no CRM was pulled yet."""
-    by_object = {name: _current(wired, wired.kinds, name) for name in OBJECT_SCHEMAS}
+    sources = wired.kinds or tuple(sorted(wired.pins.org_ids()))  # what was pulled can be read without credentials
+    by_object = {name: _current(wired, sources, name) for name in OBJECT_SCHEMAS}
     accounts = by_object["account"]
     if not accounts:
         raise NothingPulled("no accounts have been pulled yet; run `platbook pull` first")
