@@ -13,8 +13,8 @@ help: ## show this list
 demo: $(INSTALLED) ## install, then the whole job on real hospitals in local sandboxes; results in var/demo/
 	$(BIN)/platbook demo
 
-test: $(INSTALLED) ## install, then the whole test suite
-	$(BIN)/pytest
+test: $(INSTALLED) ## install, then the whole test suite, in a process per processor
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup
 
 check: $(INSTALLED) ## ruff, mypy --strict, import-linter, layout and docs tests
 	$(BIN)/ruff check .

@@ -1,13 +1,27 @@
-"""What every test relies on: a skipped test that this machine promised to run is a failure."""
+"""What every test relies on: a skip of what this machine promised to run is a failure; one Spark session for all."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Generator
+import shutil
+import warnings
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from jobs.engines import SparkEngine
+
 REQUIRED = set(os.environ.get("PLATBOOK_TESTS_REQUIRE", "").split())
+
+_SMALL = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""Compiling each stage costs more than running it over a few thousand rows."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -21,3 +35,23 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but PLATBOOK_TESTS_REQUIRE names {', '.join(sorted(missing))}: {report.longrepr}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, those that need Spark stay in one: a second session would cost more."""
+    for item in items:
+        if item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.xdist_group("spark"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    """One Spark session for all tests."""
+    if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
+        pytest.skip("Spark is not here: install Java 17 and run `make spark`")
+    folder: Path = tmp_path_factory.mktemp("spark")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyspark leaves sockets and temporary files to the collector
+        engine = SparkEngine("local[2]", folder=folder, settings=_SMALL)
+        yield engine
+        engine.close()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -19,36 +15,13 @@ from sync.engine import Engine, Frame
 from sync.reconcile import reconcile
 from sync.world import World
 
-ACCOUNTS = 2_000
-SMALL = {
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
-"""Compiling each stage costs more than running it over a few thousand rows."""
-
-pytestmark = [
-    pytest.mark.spark,
-    pytest.mark.skipif(
-        importlib.util.find_spec("pyspark") is None or shutil.which("java") is None,
-        reason="Spark is not here: install Java 17 and run `make spark`",
-    ),
-]
+ACCOUNTS = 10_000
+pytestmark = pytest.mark.spark
 
 
 @pytest.fixture(scope="module")
 def made() -> Mapping[str, pl.DataFrame]:
     return settled(tables(ACCOUNTS), load(), PolarsEngine())
-
-
-@pytest.fixture
-def spark(tmp_path: Path) -> Iterator[SparkEngine]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyspark leaves sockets and temporary files to the collector
-        engine = SparkEngine("local[2]", folder=tmp_path, settings=SMALL)
-        yield engine
-        engine.close()
 
 
 def test_spark_and_polars_decide_the_same(made: Mapping[str, pl.DataFrame], spark: SparkEngine) -> None:
