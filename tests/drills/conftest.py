@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from store.database import Database
 from tests.drills.world import Place
 from tests.integration.postgres_server import MISSING, Server, binaries, running
 
@@ -32,18 +35,44 @@ def new_place(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path
 
 
 class Places:
-    """Makes places that share nothing."""
+    """Makes places that share nothing. With `is_passing` each new one takes the place of the one before."""
 
-    def __init__(self, folder: Path, server: Server | None) -> None:
+    def __init__(self, folder: Path, server: Server | None, *, is_passing: bool = False) -> None:
         self._folder, self._server, self._made = folder, server, 0
+        self._is_passing, self._last = is_passing, ""
 
     def __call__(self) -> Place:
+        if self._is_passing and self._made:
+            self._remove()
         self._made += 1
         folder = self._folder / str(self._made)
         folder.mkdir(parents=True)
-        url = self._server.database() if self._server else f"sqlite:///{folder / 'state.db'}"
-        place = Place(database_url=url, folder=folder)
-        database = place.database()
-        database.migrate()
-        database.close()
+        self._last = self._server.database() if self._server else f"sqlite:///{folder / 'state.db'}"
+        place = Place(database_url=self._last, folder=folder)
+        if self._server:
+            migrated(self._last)
+        else:
+            shutil.copy(self._empty_file(), folder / "state.db")
         return place
+
+    def _empty_file(self) -> Path:
+        """A database file with the schema and nothing in it, made once."""
+        path = self._folder / "empty.db"
+        if not path.exists():
+            migrated(f"sqlite:///{path}")
+        return path
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder / str(self._made))
+        if self._server:
+            engine = sa.create_engine(self._last, isolation_level="AUTOCOMMIT")
+            with engine.connect() as conn:
+                conn.exec_driver_sql(f"DROP SCHEMA {conn.exec_driver_sql('SELECT current_schema()').scalar()} CASCADE")
+            engine.dispose()
+
+
+def migrated(url: str) -> None:
+    """Give the database its schema."""
+    database = Database(url)
+    database.migrate()
+    database.close()
