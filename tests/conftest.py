@@ -37,6 +37,11 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_configure() -> None:
+    """Take away the page width that pytest-xdist gives its processes: tables are as wide as in a pipe."""
+    os.environ.pop("COLUMNS", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, those that need Spark stay in one: a second session would cost more."""
     for item in items:
