@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from datetime import datetime
 from threading import Event
 
 import structlog
@@ -18,10 +16,10 @@ from jobs.difflog import log_plan
 from jobs.persons import identify
 from jobs.plan import make_plan
 from jobs.pull import pull
-from jobs.schedule import ScheduledJob, run_until
+from jobs.schedule import OFF, ScheduledJob, trigger
 from jobs.settings import Settings
+from jobs.terms import work_in_terms
 from jobs.wiring import Wired
-from store.database import instant
 from store.plans import OPEN, PlanStatus
 
 log = structlog.get_logger()
@@ -30,30 +28,31 @@ log = structlog.get_logger()
 def run_daemon(settings: Settings, stop: Event) -> None:
     """Work until `stop` is set. Every slot wires its parts anew, so that no login or mapping grows stale."""
     schedule = settings.schedule
-    clock = Wired(settings=settings)
-    jobs = tuple(
-        ScheduledJob(name=name, cron=cron, run=_fresh(settings, work, stop))
-        for name, cron, work in (
-            ("pull", schedule.pull, _pull),
-            ("plan", schedule.plan, _plan),
-            ("apply_safe", schedule.apply_safe, _apply_safe),
-            ("alert", schedule.alert, _alert),
-        )
+    wired = Wired(settings=settings)
+    works: tuple[tuple[str, str, Work], ...] = (
+        ("pull", schedule.pull, _pull),
+        ("plan", schedule.plan, _plan),
+        ("apply_safe", schedule.apply_safe, _apply_safe),
+        ("alert", schedule.alert, _alert),
     )
-
-    def claim(job: str, slot: datetime) -> bool:
-        return clock.slots.claim(job, instant(slot), by=platform.node())
-
+    jobs = tuple(
+        ScheduledJob(
+            name=name, trigger=trigger(cron, setting=f"PLATBOOK_SCHEDULE__{name.upper()}"), run=_fresh(settings, work)
+        )
+        for name, cron, work in works
+        if cron.strip().lower() != OFF
+    )
     log.info("daemon_started", jobs=[job.name for job in jobs])
-    run_until(stop, jobs, claim, clock.now)
+    work_in_terms(stop, jobs, wired.slots, wired.leases, wired.now)
     log.info("daemon_stopped")
 
 
-Work = Callable[[Wired, Event], None]
+Stop = Callable[[], bool]
+Work = Callable[[Wired, Stop], None]
 
 
-def _fresh(settings: Settings, work: Work, stop: Event) -> Callable[[], None]:
-    return lambda: work(_wired(settings), stop)
+def _fresh(settings: Settings, work: Work) -> Callable[[Stop], None]:
+    return lambda stop: work(_wired(settings), stop)
 
 
 def _wired(settings: Settings) -> Wired:
@@ -62,18 +61,18 @@ def _wired(settings: Settings) -> Wired:
     return wired
 
 
-def _pull(wired: Wired, stop: Event) -> None:
+def _pull(wired: Wired, stop: Stop) -> None:
     for one in pull(wired):
         log.info("pulled", connection=one.connection, calls=one.calls, rows=sum(o.seen for o in one.objects))
 
 
-def _plan(wired: Wired, stop: Event) -> None:
+def _plan(wired: Wired, stop: Stop) -> None:
     planned = make_plan(wired)
     log_plan(wired, planned.stored.id)
     log.info("planned", plan_id=planned.stored.id, status=planned.stored.status.value)
 
 
-def _apply_safe(wired: Wired, stop: Event) -> None:
+def _apply_safe(wired: Wired, stop: Stop) -> None:
     """Apply what the policy approves by itself and what persons approved, of the newest plan if it is still open."""
     newest = wired.plans.newest()
     if newest is None:
@@ -83,7 +82,7 @@ def _apply_safe(wired: Wired, stop: Event) -> None:
         log.info("apply_skipped", plan_id=newest, status=status.value)
         return
     try:
-        result = apply_plan(apply_deps(wired, stop=stop.is_set), newest, person=wired.person)
+        result = apply_plan(apply_deps(wired, stop=stop), newest, person=wired.person)
     except GuardStopped as stopped:
         log.error("guard_stopped", plan_id=newest, guards=[guard.guard for guard in stopped.breached])
         return
@@ -97,7 +96,7 @@ def _apply_safe(wired: Wired, stop: Event) -> None:
     log.info("applied", plan_id=newest, run_id=result.run_id, totals=dict(result.totals))
 
 
-def _alert(wired: Wired, stop: Event) -> None:
+def _alert(wired: Wired, stop: Stop) -> None:
     sent = send_waiting(wired)
     log.info("alerts", sent=sent.sent, waiting=sent.waiting)
     if sent.error:

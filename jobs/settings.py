@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     mappings_dir: Path | None = Field(None, description="Your edited mappings and policies; empty = shipped ones")
     engine: Literal["polars", "spark"] = Field("polars", description="Table engine under the core")
     timezone: str = Field("UTC", description="Zone in which the date of a plan (as_of) is taken")
-    lease_ttl_s: float = Field(60.0, description="Seconds after which a dead worker's lease may be taken over")
+    lease_ttl_s: float = Field(20.0, description="Seconds after which a dead worker's lease may be taken over")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="Least severe log line written"
     )

@@ -109,13 +109,15 @@ class Leases:
             conn.execute(sa.update(leases).where(ours).values(holder=""))
 
     @contextmanager
-    def keeping(self, lease: Lease) -> Iterator[None]:
+    def keeping(self, lease: Lease, *, on_lost: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Renew in the background while the block runs, then release.
 
-        A lost lease ends the renewing only: the block learns of it from `require_epoch` or `renew`.
+        A lost lease ends the renewing and calls `on_lost` in the keeper's thread; nothing is raised in the block, which
+        learns of it from `require_epoch` or `renew`.
         """
         done = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(lease, done), name=f"lease {lease.name}", daemon=True)
+        name, arguments = f"lease {lease.name}", (lease, done, on_lost)
+        keeper = threading.Thread(target=self._keep, args=arguments, name=name, daemon=True)
         keeper.start()
         try:
             yield
@@ -124,11 +126,12 @@ class Leases:
             keeper.join()
             self._release_quietly(lease)
 
-    def _keep(self, lease: Lease, done: threading.Event) -> None:
+    def _keep(self, lease: Lease, done: threading.Event, on_lost: Callable[[], None]) -> None:
         while not done.wait(self.ttl_s / 3):
             try:
                 self.renew(lease)
             except LeaseLost:
+                on_lost()
                 return
             except StoreError:
                 continue  # the main thread meets the same fault and reports it

@@ -133,7 +133,7 @@ def _trials(name: str, title: str, seeds: range, trial: Callable[[Places, int], 
             for seed in seeds:
                 try:
                     tally[unit] += trial(places, seed)
-                except Exception as error:  # noqa: BLE001  # whatever ends a trial is a failure of that seed, not the section's end
+                except Exception as error:  # whatever ends a trial is a failure of that seed, not the section's end
                     tally["failed"] += 1
                     section = f"{title.split()[-1]} --first {seed} --count 1"
                     sys.stderr.write(

@@ -1,9 +1,7 @@
-"""Snapshots, crosswalk, agreed values, plans, decisions, runs, mails, slots: what the store remembers."""
+"""Snapshots, crosswalk, agreed values, plans, decisions, runs, mails: what the store remembers."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +21,6 @@ from store.leases import LeaseLost, Leases
 from store.outbox import MailStatus, Outbox
 from store.plans import PlanHeader, Plans, PlanStatus, PlanTampered, StoredPlan, transition
 from store.runs import Runs, RunStatus
-from store.slots import Slots
 from store.snapshots import Snapshots, Status
 from sync.planning.decisions import AgreedMove, Refusal
 
@@ -377,23 +374,3 @@ def test_a_mail_that_never_goes_is_given_up(database: Database) -> None:
     assert mail is not None
     box.failed(mail, "550 unknown user", is_final=True)
     assert [one.last_error for one in box.list(status=MailStatus.FAILED)] == ["550 unknown user"]
-
-
-def test_a_slot_is_claimed_by_one_of_many(connect: Callable[[], Database]) -> None:
-    won: list[int] = []
-
-    def claim(database: Database, number: int) -> None:
-        won.extend(number for slot in range(10) if Slots(database).claim("pull", str(slot), by=str(number)))
-
-    threads = [threading.Thread(target=claim, args=(connect(), number)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 10
-    slots = Slots(connect())
-    slots.finish("pull", "9", is_ok=False, message="unreachable")
-    last = slots.last("pull")
-    assert last is not None
-    assert (last["slot"], last["status"]) == ("9", "failed")
-    assert slots.last("plan") is None

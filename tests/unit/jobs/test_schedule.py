@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.schedule import ScheduledJob, ScheduleError, latest_slot, run_until, trigger
+from jobs.schedule import ScheduledJob, ScheduleError, latest_slot, run_until_over, trigger
 
 NOON = datetime(2027, 3, 14, 12, 0, 30, tzinfo=UTC)
 
@@ -43,28 +45,97 @@ def test_no_slot_is_skipped_or_doubled_over_the_days(minutes: int, cron: str) ->
     assert slot <= now < following
 
 
-def test_two_workers_run_one_slot_once_and_a_failing_job_does_not_end_the_daemon() -> None:
-    claimed: set[tuple[str, datetime]] = set()
+DAILY = trigger("0 0 * * *", setting="X")
+MIDNIGHT = datetime(2027, 3, 14, tzinfo=UTC)
+
+
+@dataclass(kw_only=True)
+class Notebook:
+    """A register in a dict that several daemons may share."""
+
+    slots: dict[tuple[str, datetime], str] = field(default_factory=dict)
+    inherited: dict[str, datetime] = field(default_factory=dict)
+    over: bool = False
+
+    def claim(self, job: str, slot: datetime) -> bool:
+        last = self.last(job)
+        if last is not None and last >= slot:
+            return False
+        self.slots[job, slot] = "claimed"
+        return True
+
+    def finish(self, job: str, slot: datetime, *, error: str = "") -> None:
+        self.slots[job, slot] = error or "done"
+
+    def last(self, job: str) -> datetime | None:
+        return max((slot for name, slot in self.slots if name == job), default=None)
+
+    def is_over(self) -> bool:
+        return self.over
+
+    def wait(self) -> None:
+        self.over = True
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict[str, object]]]:
+    with structlog.testing.capture_logs() as entries:
+        yield entries  # type: ignore[misc]  # structlog's entries are mutable mappings
+
+
+def job(name: str, ran: list[str], *, fails: bool = False) -> ScheduledJob:
+    def run(stop: Callable[[], bool]) -> None:
+        ran.append(name)
+        if fails:
+            raise RuntimeError("boom")
+
+    return ScheduledJob(name=name, trigger=DAILY, run=run)
+
+
+def work(notebook: Notebook, *jobs: ScheduledJob, now: datetime = NOON) -> None:
+    """One daemon that starts, does what is due and ends."""
+    notebook.over = False
+    run_until_over(notebook, jobs, lambda: now)
+
+
+def test_two_daemons_run_one_slot_once_and_a_failing_job_does_not_end_the_daemon() -> None:
     ran: list[str] = []
-    lock = threading.Lock()
-
-    def claim(job: str, slot: datetime) -> bool:
-        with lock:
-            fresh = (job, slot) not in claimed
-            claimed.add((job, slot))
-            return fresh
-
-    def fail() -> None:
-        ran.append("broken")
-        raise RuntimeError("boom")
-
-    jobs = (
-        ScheduledJob(name="broken", cron="0 0 * * *", run=fail),
-        ScheduledJob(name="pull", cron="0 0 * * *", run=lambda: ran.append("pull")),
-        ScheduledJob(name="never", cron="off", run=lambda: ran.append("never")),
-    )
-    stop = threading.Event()
-    stop.set()
+    notebook = Notebook()
     for _ in range(2):
-        run_until(stop, jobs, claim, lambda: NOON)
+        work(notebook, job("broken", ran, fails=True), job("pull", ran))
     assert ran == ["broken", "pull"]
+    assert notebook.slots == {("broken", MIDNIGHT): "RuntimeError: boom", ("pull", MIDNIGHT): "done"}
+
+
+def test_a_daemon_whose_clock_is_behind_does_not_run_an_older_slot() -> None:
+    ran: list[str] = []
+    notebook = Notebook()
+    work(notebook, job("pull", ran))
+    work(notebook, job("pull", ran), now=NOON - timedelta(days=1))
+    assert ran == ["pull"]
+
+
+def test_slots_that_nobody_ran_are_counted_in_the_log(logged: list[dict[str, object]]) -> None:
+    notebook = Notebook()
+    work(notebook, job("pull", []))
+    work(notebook, job("pull", []), now=NOON + timedelta(days=4))
+    missed = [entry for entry in logged if entry["event"] == "slots_missed"]
+    assert [(entry["job"], entry["count"], entry["log_level"]) for entry in missed] == [("pull", 3, "warning")]
+
+
+def test_a_slot_that_a_died_daemon_left_is_run_once_more() -> None:
+    ran: list[str] = []
+    notebook = Notebook(slots={("pull", MIDNIGHT): "claimed"}, inherited={"pull": MIDNIGHT})
+    work(notebook, job("pull", ran))
+    work(notebook, job("pull", ran))
+    assert ran == ["pull"]
+    assert notebook.slots == {("pull", MIDNIGHT): "done"}
+
+
+def test_a_later_slot_does_the_work_of_one_that_was_left() -> None:
+    ran: list[str] = []
+    notebook = Notebook(slots={("pull", MIDNIGHT): "claimed"}, inherited={"pull": MIDNIGHT})
+    work(notebook, job("pull", ran), now=NOON + timedelta(days=1))
+    assert ran == ["pull"]
+    assert notebook.slots[("pull", MIDNIGHT + timedelta(days=1))] == "done"
+    assert "does its work" in notebook.slots[("pull", MIDNIGHT)]
