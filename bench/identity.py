@@ -8,7 +8,6 @@ compete for records, but are not counted.
 from __future__ import annotations
 
 import argparse
-import math
 import resource
 import time
 from collections import defaultdict
@@ -18,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import duplicates
 from bench.labelled import Firm, Key, Truth, load_truth, load_world
+from bench.shares import share
 from jobs.engines import PolarsEngine
 from jobs.identity_file import as_yaml
 from jobs.identity_fit import Fitted, Study, fit, one_to_one
@@ -55,7 +56,7 @@ class Tally:
     @property
     def text(self) -> str:
         """Precision and recall with their 95 % intervals."""
-        return f"{_share(self.right, self.bound)} | {_share(self.right, self.possible)}"
+        return f"{share(self.right, self.bound)} | {share(self.right, self.possible)}"
 
 
 def label_of(truth: Truth) -> Callable[[Party, Party], bool | None]:
@@ -87,7 +88,9 @@ def bonds(world: World, study: Study, auto: int, mappings: Mappings, engine: Eng
     for at in one_to_one(study, auto).tolist():
         firm, record = (study.board.keys[side[at]] for side in (study.board.left, study.board.right))
         how = f"model {study.final[at] / 1000:.2f}"
-        made[firm[1]] |= dict.fromkeys((k for k in accounts[account_of[record]] if k[0] != "definitive"), how)
+        guests = [key for key in accounts[account_of[record]] if key[0] != "definitive"]
+        if not any((one, guest) in study.apart for one in made[firm[1]] for guest in guests):
+            made[firm[1]] |= dict.fromkeys(guests, how)
     return made
 
 
@@ -110,7 +113,14 @@ def unlike(bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> Tally:
     return tally(bound, truth, lambda firm: firm.name_similarity is not None and firm.name_similarity < 75)
 
 
-def report(fitted: Fitted, bound: Mapping[str, Mapping[Key, str]], truth: Truth, curve: list[str]) -> Iterator[str]:
+def report(
+    world: World,
+    fitted: Fitted,
+    bound: Mapping[str, Mapping[Key, str]],
+    truth: Truth,
+    mappings: Mappings,
+    engine: Engine,
+) -> Iterator[str]:
     """The page of figures, line by line."""
     model = fitted.model
     yield "# Identity: figures"
@@ -130,17 +140,20 @@ def report(fitted: Fitted, bound: Mapping[str, Mapping[Key, str]], truth: Truth,
     yield ""
     yield "## Curve"
     yield ""
-    yield "| threshold | facilities P / R | no identifier path P / R | hard P / R |"
+    yield "| threshold | firms | precision | recall |"
     yield "|---|---|---|---|"
-    yield from curve
+    yield from curve_of(world, fitted, truth, mappings, engine)
     yield ""
     yield "## Review band"
     yield ""
     yield from _review(fitted, bound, truth)
     yield ""
-    yield "## Duplicates among CRM records, by the model alone"
+    yield "## Duplicates among CRM records"
     yield ""
-    yield from _duplicates(fitted.records, model.duplicate)
+    yield f"As the report lists them, the model from {model.duplicate} thousandths of a logit on. The reported pairs of"
+    yield "which nobody knows what they are do not count."
+    yield ""
+    yield from duplicates.lines(duplicates.find(world, fitted, bound, mappings, engine), truth, names_of(world, engine))
     yield ""
     yield "## Every wrong link"
     yield ""
@@ -152,10 +165,15 @@ def curve_of(world: World, fitted: Fitted, truth: Truth, mappings: Mappings, eng
     lines = []
     for auto in range(500, 4001, 500):
         bound = bonds(world, fitted.firms, auto, mappings, engine)
-        cells = [tally(bound, truth, GROUPS[name]) for name in ("facilities", "no identifier path", "hard")]
-        shown = [f"{one.right / max(one.bound, 1):.4f} / {one.right / max(one.possible, 1):.4f}" for one in cells]
-        lines.append(f"| {auto} | {' | '.join(shown)} |")
+        for name in ("facilities", "no identifier path", "hard"):
+            lines.append(f"| {auto} | {name} | {tally(bound, truth, GROUPS[name]).text} |")
     return lines
+
+
+def names_of(world: World, engine: Engine) -> dict[Key, str]:
+    """What the CRM records are called."""
+    rows = engine.rows(world.records.select("connection", "record_id", "name"))
+    return {(row["connection"], row["record_id"]): row["name"] or "" for row in rows}
 
 
 def _review(fitted: Fitted, bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> Iterator[str]:
@@ -182,14 +200,7 @@ def _review(fitted: Fitted, bound: Mapping[str, Mapping[Key, str]], truth: Truth
     found = sum(bool(firm.records & (set(bound[firm.firm_id]) | shown.get(firm.firm_id, set()))) for firm in facilities)
     rows = sum(bool(records) for records in shown.values())
     yield f"{rows:,} of {len(bound):,} rows ({rows / len(bound):.1%}) wait for a person; with them recall is at most"
-    yield f"{_share(found, len(facilities))}."
-
-
-def _duplicates(study: Study, threshold: int) -> Iterator[str]:
-    said = (study.final >= threshold) & (study.doubts == 0) & (study.labels >= 0)
-    same = study.labels == 1
-    yield f"Precision {_share(int((said & same).sum()), int(said.sum()))}, recall among compared pairs"
-    yield f"{_share(int((said & same).sum()), int(same.sum()))}."
+    yield f"{share(found, len(facilities))}."
 
 
 def _wrong(study: Study, bound: Mapping[str, Mapping[Key, str]], truth: Truth) -> Iterator[str]:
@@ -210,16 +221,6 @@ def _why(firm: Firm) -> str:
     return "the firm has another record: this is a unit or a sister of it"
 
 
-def _share(part: int, whole: int) -> str:
-    """A share with its 95 % interval (Wilson)."""
-    if not whole:
-        return "-"
-    p, z = part / whole, 1.96
-    middle, half = p + z * z / (2 * whole), z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole))
-    low, high = (middle - half) / (1 + z * z / whole), (middle + half) / (1 + z * z / whole)
-    return f"{p:.4f} ({low:.4f}-{min(high, 1):.4f}; {part:,}/{whole:,})"
-
-
 def main() -> None:
     """Fit, score, print; with --write also keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -232,7 +233,7 @@ def main() -> None:
     started = time.perf_counter()
     fitted = fit(world, policy, mappings.places, label_of(truth), engine, version=VERSION, fitted_on=FITTED_ON)
     bound = bonds(world, fitted.firms, fitted.model.auto, mappings, engine)
-    lines = [*report(fitted, bound, truth, curve_of(world, fitted, truth, mappings, engine)), ""]
+    lines = [*report(world, fitted, bound, truth, mappings, engine), ""]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     lines += [f"Fitted and cross-validated in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most.", ""]
     print("\n".join(lines))

@@ -5,19 +5,20 @@ Needs scikit-learn (`platbook[fit]`). Scoring never does: what is fitted is writ
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from mappings.evidence import PAIR_FEATURES, SECOND_FEATURES
+from mappings.evidence import PAIR_FEATURES, RECORD_FEATURES, SECOND_FEATURES
 from mappings.identity_policy import IdentityPolicy, MatchModel, Weights
 from sync.engine import Engine
 from sync.identity.board import FLOOR, Board, rival_scores
+from sync.identity.companions import UNLIKE
 from sync.identity.contest import Contest, doubts
-from sync.identity.duplicates import record_board
+from sync.identity.duplicates import clashing, record_board
 from sync.identity.features import Columns, competition
 from sync.identity.keys import link_by_keys
 from sync.identity.model import matrix, score
@@ -33,7 +34,11 @@ LEAST_GROUPS = 5
 """Fewest states that must hold decisions of the kind 'same': with fewer, nothing can be held out."""
 
 LARGEST_BLOCK = 400
-FIRST_STRENGTH, SECOND_STRENGTH = 1.0, 0.1  # inverse of the L2 penalty, chosen by cross-validation
+FIRST_STRENGTH, SECOND_STRENGTH, RECORD_STRENGTH = (
+    1.0,
+    0.1,
+    0.2,
+)  # inverse of the L2 penalty, chosen by cross-validation
 FOLDS, INNER_FOLDS = 10, 5
 AUTO_PRECISION, DUPLICATE_PRECISION = 0.9925, 0.99  # of the model's own links, cross-validated
 _STEP = 50  # thousandths of a logit between thresholds that are tried
@@ -59,6 +64,7 @@ class Study:
     folds: np.ndarray  # fold per pair; pairs of one state share it
     groups: tuple[str, ...]  # state per pair
     doubts: np.ndarray  # not 0 where a guard keeps the pair from being linked by itself
+    apart: frozenset[tuple[Party, Party]]  # records that no firm may bring together, both ways round
     first: np.ndarray  # thousandths of a logit
     final: np.ndarray
 
@@ -88,8 +94,8 @@ def fit(
     firms = _labelled(_firm_board(bare, policy, places, blank, engine), label)
     records = _labelled(record_board(bare, places, blank, engine), label)
     _check(firms)
-    firm_study, first, second = _two_stages(*firms)
     record_study, same_record = _one_stage(*records)
+    firm_study, first, second = _two_stages(*firms, unlike_records(record_study))
     auto = lowest_threshold(firm_study, AUTO_PRECISION)
     known = firm_study.labels >= 0
     model = blank.model_copy(
@@ -160,7 +166,9 @@ def _check(firms: tuple[Board, np.ndarray, tuple[str, ...]]) -> None:
         )
 
 
-def _two_stages(board: Board, labels: np.ndarray, groups: tuple[str, ...]) -> tuple[Study, Weights, Weights]:
+def _two_stages(
+    board: Board, labels: np.ndarray, groups: tuple[str, ...], apart: frozenset[tuple[Party, Party]]
+) -> tuple[Study, Weights, Weights]:
     features = board.features(np.arange(len(labels)))
     folds = held_out_folds(groups, FOLDS)
     known = labels >= 0
@@ -178,7 +186,9 @@ def _two_stages(board: Board, labels: np.ndarray, groups: tuple[str, ...]) -> tu
     alone = _cross_fitted(features, labels, np.ones(len(labels), bool), groups)
     among = features | _rivals(board, alone)
     doubted = doubts(features)
-    study = Study(board=board, labels=labels, folds=folds, groups=groups, doubts=doubted, first=first, final=final)
+    study = Study(
+        board=board, labels=labels, folds=folds, groups=groups, doubts=doubted, apart=apart, first=first, final=final
+    )
     weights = _weights(features, labels, known, FIRST_STRENGTH)
     return study, weights, _weights(among, labels, known & (alone > FLOOR), SECOND_STRENGTH, SECOND_FEATURES)
 
@@ -190,10 +200,20 @@ def _one_stage(board: Board, labels: np.ndarray, groups: tuple[str, ...]) -> tup
     final = np.zeros(len(labels), np.int64)
     for fold in range(FOLDS):
         test = folds == fold
-        final[test] = score(_at(features, test), _weights(features, labels, ~test & known, FIRST_STRENGTH))
-    doubted = features["kind_clash_by_number"]
-    study = Study(board=board, labels=labels, folds=folds, groups=groups, doubts=doubted, first=final, final=final)
-    return study, _weights(features, labels, known, FIRST_STRENGTH)
+        weights = _weights(features, labels, ~test & known, RECORD_STRENGTH, RECORD_FEATURES)
+        final[test] = score(_at(features, test), weights)
+    doubted = clashing(features).astype(np.int64)
+    study = Study(
+        board=board,
+        labels=labels,
+        folds=folds,
+        groups=groups,
+        doubts=doubted,
+        apart=frozenset(),
+        first=final,
+        final=final,
+    )
+    return study, _weights(features, labels, known, RECORD_STRENGTH, RECORD_FEATURES)
 
 
 def held_out_folds(groups: Sequence[str], folds: int) -> np.ndarray:
@@ -260,13 +280,26 @@ def one_to_one(study: Study, least: int) -> np.ndarray:
     board, final = study.board, study.final
     at = np.flatnonzero((final >= least) & (study.doubts == 0))
     taken: set[tuple[int, str] | int] = set()
+    held: dict[int, list[Party]] = defaultdict(list)
     chosen = []
     for pair in at[np.lexsort((board.right[at], board.left[at], -final[at]))].tolist():
-        slot, right = (int(board.left[pair]), board.keys[board.right[pair]][0]), int(board.right[pair])
-        if slot not in taken and right not in taken:
-            taken |= {slot, right}
-            chosen.append(pair)
+        left, right = int(board.left[pair]), int(board.right[pair])
+        record = board.keys[right]
+        slot = (left, record[0])
+        if slot in taken or right in taken or any((one, record) in study.apart for one in held[left]):
+            continue
+        taken |= {slot, right}
+        held[left].append(record)
+        chosen.append(pair)
     return np.array(chosen, np.int64)
+
+
+def unlike_records(study: Study) -> frozenset[tuple[Party, Party]]:
+    """Pairs of records, both ways round, that are two organisations by their held-out score."""
+    keys, board = study.board.keys, study.board
+    at = np.flatnonzero(study.final <= UNLIKE)
+    pairs = [(keys[i], keys[j]) for i, j in zip(board.left[at], board.right[at], strict=True)]
+    return frozenset(pair for i, j in pairs if i[0] != j[0] for pair in ((i, j), (j, i)))
 
 
 def lowest_threshold(study: Study, precision: float) -> int:

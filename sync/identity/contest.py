@@ -18,8 +18,9 @@ from sync.engine import Engine, Frame
 from sync.frames import stack
 from sync.identity.board import FLOOR, Board, Scores, lay_out, score_alone, score_among_rivals
 from sync.identity.candidates import BLOCKED, candidates
+from sync.identity.companions import Apart, meetings, pair_table, unlike
 from sync.identity.features import Columns
-from sync.identity.model import chance, contributions
+from sync.identity.model import chance, contributions, contributions_alone
 from sync.identity.parties import FEED_RANK
 from sync.identity.sticky import Decided
 from sync.identity.traits import Places
@@ -68,9 +69,18 @@ class Contest:
         scores = score_among_rivals(board, self.model, self.engine)
         columns = _guard_columns(board, scores)
         sure = np.flatnonzero((scores.final >= self.model.auto) & (doubts(columns) == 0))
-        chosen, taken = choose(board, scores.final, sure, _held(board, clusters, self.engine))
-        open_pairs = self._for_review(board, scores, columns, taken)
+        apart = self._apart(board, sure, clusters)
+        chosen, taken = choose(board, scores.final, sure, _held(board, clusters, self.engine), apart)
+        open_pairs = self._for_review(board, scores, columns, taken, apart)
         return self._joined(clusters, board, scores, chosen), open_pairs
+
+    def _apart(self, board: Board, sure: np.ndarray, clusters: Frame) -> Apart:
+        """Clusters that a firm may not bring together, because their records are unlike each other."""
+        met = meetings(board, sure, clusters, self.engine)
+        beside = self._board(clusters, pair_table(met, self.engine)) if met else None
+        if beside is None:
+            return frozenset()
+        return unlike(beside, score_alone(beside, self.model.same_record, self.engine), met)
 
     def firm_board(self, clusters: Frame) -> Board | None:
         """Firms and records that may meet; None where nobody is left."""
@@ -151,7 +161,8 @@ class Contest:
         return self._move(clusters, board, chosen, scores.final, parts)
 
     def _merged(self, clusters: Frame, board: Board, final: np.ndarray, chosen: np.ndarray) -> Frame:
-        return self._move(clusters, board, chosen, final, [{} for _ in chosen])
+        parts = contributions_alone(board.features(chosen), self.model.same_record) if len(chosen) else []
+        return self._move(clusters, board, chosen, final, parts)
 
     def _move(
         self, clusters: Frame, board: Board, chosen: np.ndarray, final: np.ndarray, parts: list[dict[str, int]]
@@ -178,7 +189,7 @@ class Contest:
         )
 
     def _for_review(
-        self, board: Board, scores: Scores, columns: Columns, taken: Mapping[str, frozenset[str]]
+        self, board: Board, scores: Scores, columns: Columns, taken: Mapping[str, frozenset[str]], apart: Apart
     ) -> tuple[OpenPair, ...]:
         """One pair per firm and record at most, most likely first: what a person should look at."""
         numbers = (columns["ccn_equal"] > 0) | (columns["npi_equal"] > 0)
@@ -186,7 +197,9 @@ class Contest:
         if not len(chosen):
             return ()
         parts = contributions(board.features(chosen, **scores.rivals_at(chosen)), self.model)
-        doubted = doubts(columns)
+        unlike_records = {guest for _, guest in apart}
+        is_unlike = np.array([board.clusters[at] in unlike_records for at in board.right], bool)
+        doubted = np.where((doubts(columns) == 0) & is_unlike & (scores.final >= self.model.auto), 3, doubts(columns))
         return tuple(
             OpenPair(
                 party=board.keys[board.left[at]],
@@ -202,19 +215,24 @@ class Contest:
 
 
 def choose(
-    board: Board, scores: np.ndarray, at: np.ndarray, held: Mapping[str, frozenset[str]]
+    board: Board, scores: np.ndarray, at: np.ndarray, held: Mapping[str, frozenset[str]], apart: Apart = frozenset()
 ) -> tuple[np.ndarray, dict[str, frozenset[str]]]:
     """Positions of the pairs chosen one to one, best first, ties by left and right; and what each cluster holds then.
 
     The same as rounds of mutual best under this order. `held` names the sources each cluster has a member of: two
-    clusters come together only if they share none. A cluster that went over to another holds everything.
+    clusters come together only if they share none, and nothing of them is kept `apart`. A cluster that went over to
+    another holds everything.
     """
     sources = dict(held)
+    joined: dict[str, tuple[str, ...]] = {}
     chosen = []
     for pair in at[np.lexsort((board.right[at], board.left[at], -scores[at]))].tolist():
         home, guest = board.clusters[board.left[pair]], board.clusters[board.right[pair]]
         if home == guest or GONE in sources[home] | sources[guest] or sources[home] & sources[guest]:
             continue
+        if apart and not apart.isdisjoint((one, guest) for one in joined.get(home, (home,))):
+            continue
+        joined[home] = (*joined.get(home, (home,)), guest)
         sources[home] |= sources[guest]
         sources[guest] = frozenset((GONE,))
         chosen.append(pair)
@@ -268,6 +286,7 @@ def evidence(model: MatchModel, other: tuple[str, str], score: int, parts: dict[
 _REASONS = {
     1: "a certification number says that it is another kind of provider",
     2: "one side prints a number of the wrong kind of provider, and neither kind, phone nor NPI agrees",
+    3: "the firm's record in the other CRM and this one are unlike each other",
 }
 
 

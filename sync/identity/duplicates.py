@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import narwhals as nw
@@ -14,8 +14,10 @@ from sync.engine import Engine, Frame
 from sync.frames import text
 from sync.identity.board import Board, lay_out, score_alone
 from sync.identity.candidates import BLOCKED, candidates
-from sync.identity.model import chance
+from sync.identity.features import Columns
+from sync.identity.model import chance, contributions_alone
 from sync.identity.parties import FEED_RANK, make_parties
+from sync.identity.sticky import decided
 from sync.identity.traits import Places
 from sync.world import World
 
@@ -34,6 +36,7 @@ class Duplicate:
     other_name: str
     score: int | None  # thousandths of a logit; None where the links alone say so
     because: str
+    parts: Mapping[str, int] = field(default_factory=dict)  # theme -> thousandths of a logit; they sum to the score
 
     @property
     def is_in_one_crm(self) -> bool:
@@ -49,12 +52,14 @@ class Duplicate:
 def find_duplicates(
     world: World, links: Frame, places: Places, model: MatchModel, engine: Engine
 ) -> tuple[Duplicate, ...]:
-    """Pairs of live records, sorted. Read-only."""
+    """Pairs of live records, sorted, without those that a person keeps apart. Read-only."""
     found = {(one.record, one.other): one for one in _linked(world, links, engine)}
-    found = {(one.record, one.other): one for one in _same_system(world, engine)} | found
+    found = {(one.record, one.other): one for one in same_system(world, engine)} | found
     board = record_board(world, places, model, engine)
     scores = score_alone(board, model.same_record, engine)
-    for at in likely(board, scores, model.duplicate).tolist():
+    sure = likely(board, scores, model.duplicate)
+    parts = contributions_alone(board.features(sure), model.same_record) if len(sure) else []
+    for at, part in zip(sure.tolist(), parts, strict=True):
         left, right = board.left[at], board.right[at]
         pair = (board.keys[left], board.keys[right])
         found[pair] = Duplicate(
@@ -64,15 +69,25 @@ def find_duplicates(
             other_name=board.names[right],
             score=int(scores[at]),
             because=found[pair].because if pair in found else SAME_MODEL,
+            parts=part,
         )
-    return tuple(found[pair] for pair in sorted(found))
+    apart = decided(world, engine).apart
+    return tuple(found[pair] for pair in sorted(found) if pair not in apart)
 
 
 def likely(board: Board, scores: np.ndarray, threshold: int) -> np.ndarray:
-    """Positions of the pairs at or above the threshold of which no number says that they are unlike kinds."""
+    """Positions of the pairs at or above the threshold that no number says to be unlike kinds."""
     at = np.flatnonzero(scores >= threshold)
-    features = board.features(at) if len(at) else {"kind_clash_by_number": at}
-    return np.asarray(at[features["kind_clash_by_number"] == 0], np.int64)
+    return np.asarray(at[~clashing(board.features(at))], np.int64) if len(at) else at
+
+
+def clashing(features: Columns) -> np.ndarray:
+    """Where a number says that the two are unlike kinds of provider, and no equal NPI and phone say otherwise.
+
+    A hospital's record with the number of its home health agency is still the hospital's.
+    """
+    waived = (features["npi_equal"] > 0) & (features["phone_equal"] > 0)
+    return np.asarray((features["kind_clash_by_number"] > 0) & ~waived, bool)
 
 
 def record_board(world: World, places: Places, model: MatchModel, engine: Engine) -> Board:
@@ -94,7 +109,7 @@ def record_board(world: World, places: Places, model: MatchModel, engine: Engine
     return lay_out(world, parties, alone, engine.materialize(once), places, model, engine)
 
 
-def _same_system(world: World, engine: Engine) -> list[Duplicate]:
+def same_system(world: World, engine: Engine) -> list[Duplicate]:
     """Records that may be health systems and have the same name in the same city."""
     parties = make_parties(world, engine).filter(nw.col("rank") != FEED_RANK, ~nw.col("system_place").is_null())
     named = world.records.select(nw.col("connection").alias("source"), nw.col("record_id").alias("source_id"), "name")

@@ -125,16 +125,19 @@ def _streets(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
     numbered = (t.numbers[i] != "") & (t.numbers[j] != "")
     same_number = numbered & (t.numbers[i] == t.numbers[j])
     road = _similar(t.roads[i], t.roads[j], fuzz.token_sort_ratio)
+    boxed = t.is_box[i] | t.is_box[j]
+    unnumbered = (t.numbers[i] == "") & (t.numbers[j] == "") & ~boxed
+    same_address = (same_number & (road >= 800)) | (unnumbered & _same(t.streets, i, j))
     return {
         "street_equal": _flag(known & (t.streets[i] == t.streets[j])),
         "street_like": _similar(t.streets[i], t.streets[j], fuzz.token_set_ratio),
         "road_like": road,
         "number_equal": _flag(same_number),
         "number_differs": _flag(numbered & ~same_number),
-        "address_equal": _flag(same_number & (road >= 800)),
+        "address_equal": _flag(same_address),
         "street_unknown": _flag(~known),
         "address_sole": _flag(same_number & (road >= 800) & (t.address_holders[i] == 1) & (t.address_holders[j] == 1)),
-        "post_box": _flag(t.is_box[i] | t.is_box[j]),
+        "post_box": _flag(boxed),
     }
 
 
@@ -144,6 +147,7 @@ def _place(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
     known = (t.latitude[i] != NOWHERE) & (t.latitude[j] != NOWHERE)
     km = _distance_km(t, i, j)
     near = {f"within_{limit}_km": _flag(known & (km <= limit)) for limit in _NEAR_KM}
+    placed = (zips != "") | (t.streets != "")
     return {
         "zip_equal": _flag(_same(zips, i, j)),
         "zip3_equal": zip3[0],
@@ -152,6 +156,7 @@ def _place(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
         "city_like": _similar(cities[i], cities[j], fuzz.ratio),
         "state_differs": _flag(_clash(t.texts["state"], i, j)),
         "distance_unknown": _flag(~known),
+        "placed_one_only": _flag(placed[i] != placed[j]),
         **near,
     }
 
@@ -190,9 +195,8 @@ def _kinds(t: Traits, i: np.ndarray, j: np.ndarray) -> Columns:
     either = t.units[i] | t.units[j]
     one_only = t.units[i] ^ t.units[j]
     bits = {name: 1 << bit for bit, name in enumerate(UNIT_NAMES)}
-    named = {
-        f"only_one_{name}": _flag((one_only & bits[name]) > 0) for name in ("rehab", "psych", "children", "surgical")
-    }
+    told = ("rehab", "psych", "children", "surgical", "nursing", "home")
+    named = {f"only_one_{name}": _flag((one_only & bits[name]) > 0) for name in told}
     return {
         "post_acute": _flag(_is_post_acute(groups[i]) | _is_post_acute(groups[j])),
         "group_equal": _flag(_same(groups, i, j)),
@@ -253,6 +257,8 @@ def _together(made: Columns) -> Columns:
         // ONE,
         "unlike_post_acute": (ONE - made["core_set"]) * made["post_acute"] // ONE,
         "name_at_sole_address": made["name_sort"] * made["address_sole"] // ONE,
+        "name_at_address": made["name_sort"] * made["address_equal"] // ONE,
+        "same_sign": made["name_equal"] * made["address_equal"] // ONE * made["zip_equal"] // ONE,
         "unit_differs_at_address": made["unit_differs"] * address // ONE,
         "specialty_differs_at_address": made["specialty_differs"] * address // ONE,
     }

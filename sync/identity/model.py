@@ -65,10 +65,21 @@ def contributions(features: Columns, model: MatchModel) -> list[dict[str, int]]:
     made[START] = base * share + second.intercept * ONE
     for theme, values in _themes(features, second, leave_out="first_score").items():
         made[theme] = made.get(theme, 0) + values
-    rounded = {theme: np.rint(values / _TO_MILLI).astype(np.int64).tolist() for theme, values in made.items()}
-    return [
-        {theme: values[row] for theme, values in rounded.items() if values[row]} for row in range(_length(features))
-    ]
+    return _rounded(made, score(features, second))
+
+
+def contributions_alone(features: Columns, weights: Weights) -> list[dict[str, int]]:
+    """What each theme adds to the score of each pair by itself, in thousandths of a logit; together they are it."""
+    base = np.full(_length(features), weights.intercept * ONE, np.float64)
+    return _rounded({START: base} | _themes(features, weights), score(features, weights))
+
+
+def _rounded(made: Columns, scores: np.ndarray) -> list[dict[str, int]]:
+    """Themes in whole thousandths; what rounding loses goes to the start, so that they sum to the score exactly."""
+    whole = {theme: np.rint(values / _TO_MILLI).astype(np.int64) for theme, values in made.items()}
+    whole[START] = scores - sum((values for theme, values in whole.items() if theme != START), np.zeros_like(scores))
+    listed = {theme: values.tolist() for theme, values in whole.items()}
+    return [{theme: values[row] for theme, values in listed.items() if values[row]} for row in range(len(scores))]
 
 
 def _themes(features: Columns, weights: Weights, leave_out: str = "") -> Columns:

@@ -59,6 +59,7 @@ _NAME_WORDS = {
     "rehab": "rehabilitation",
     "ltac": "ltach",
     "sys": "system",
+    "sr": "senior",
     "dept": "department",
     "assn": "association",
     "hosps": "hospitals",

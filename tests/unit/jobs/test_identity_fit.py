@@ -8,7 +8,7 @@ from jobs.engines import PolarsEngine
 from jobs.identity import pair_id, waterfall
 from jobs.identity_file import as_yaml
 from jobs.identity_fit import TooFewDecisions, fit, held_out_folds
-from mappings.evidence import PAIR_FEATURES, SECOND_FEATURES
+from mappings.evidence import PAIR_FEATURES, RECORD_FEATURES, SECOND_FEATURES
 from mappings.identity_policy import IdentityPolicy
 from mappings.load import load
 from mappings.located import read
@@ -52,6 +52,7 @@ def test_the_shipped_model_weighs_known_features_only() -> None:
     assert model is not None
     assert set(model.first.coefficients) == set(PAIR_FEATURES)
     assert set(model.second.coefficients) == set(SECOND_FEATURES)
+    assert set(model.same_record.coefficients) == set(RECORD_FEATURES)
     assert model.review < model.auto
 
 

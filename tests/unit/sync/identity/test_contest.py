@@ -61,7 +61,14 @@ def test_a_link_by_the_model_explains_itself_and_its_parts_add_up() -> None:
     told = json.loads(links(found)["A"]["evidence"])
     assert told["model"] == "hospitals-1"
     assert told["value"] == "definitive 100"
-    assert abs(sum(told["parts"].values()) - told["score"]) <= len(told["parts"])
+    assert sum(told["parts"].values()) == told["score"]
+
+
+def test_a_link_between_two_crms_explains_itself_too() -> None:
+    records = [account("A", "Hays Medical Center", **PLACE), company("H", "HAYS MED CTR FOUNDATION", **PLACE)]
+    told = json.loads(links(identified(world(records=records)))["H"]["evidence"])
+    assert told["value"] == "hubspot H" or told["value"] == "salesforce A"
+    assert sum(told["parts"].values()) == told["score"]
 
 
 def test_another_hospital_in_another_town_is_not_linked() -> None:
@@ -77,6 +84,18 @@ def test_the_better_of_two_records_is_taken_and_the_other_stays_alone() -> None:
     found = identified(world(firms=HAYS, records=records))
     assert together(found, "100", "A")
     assert not together(found, "100", "B")
+
+
+def test_a_firm_does_not_bring_two_records_together_that_are_unlike_each_other() -> None:
+    seat = {"street": "12 Healthway Drive", "phone": "7856230000"}
+    firms = [firm("100", "Chester Medical Center", former_name="Prairie Surgical Partners", npi="1234567893", **seat)]
+    hospital = account("A", "Chester Medical Center", npi="1234567893", street="1 Park", city="Salina", zip5="67401")
+    other = company("H", "Prairie Surgical Partners", **seat)
+    assert together(identified(world(firms=firms, records=[other])), "100", "H")
+    found = identified(world(firms=firms, records=[hospital, other]))
+    assert together(found, "100", "A")
+    assert not together(found, "100", "H")
+    assert "unlike each other" in found.open_pairs[0].reason
 
 
 def test_campus_siblings_at_one_street_stay_apart() -> None:

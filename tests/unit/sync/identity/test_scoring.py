@@ -6,14 +6,16 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.engines import PolarsEngine
-from mappings.evidence import PAIR_FEATURES, RIVAL_FEATURES
+from mappings.evidence import PAIR_FEATURES, RECORD_FEATURES, RIVAL_FEATURES, SECOND_FEATURES
 from mappings.identity_policy import Weights
 from mappings.load import load
 from sync.identity.candidates import BLOCKED, candidates
 from sync.identity.features import NO_RIVAL, ONE, compare, competition
-from sync.identity.model import chance, score
+from sync.identity.model import START, chance, contributions, contributions_alone, score
 from sync.identity.parties import make_parties
 from sync.identity.rivals import best_other
 from sync.identity.traits import COUNTED, RAW, Traits, make_traits, word_weights
@@ -56,6 +58,24 @@ def test_initials_stand_for_a_name() -> None:
 def test_streets_are_compared_in_their_usual_abbreviations() -> None:
     made = of_pair({"street": "172 Fourth Street Southeast"}, {"street": "172 4th St. SE"})
     assert (made["street_equal"], made["address_equal"], made["number_differs"]) == (ONE, ONE, 0)
+
+
+def test_a_street_without_a_number_is_an_address_when_both_name_it() -> None:
+    square = of_pair({"street": "Two Stone Harbor Blvd"}, {"street": "Two Stone Harbor Boulevard"})
+    box = of_pair({"street": "PO Box"}, {"street": "PO Box"})
+    assert (square["address_equal"], box["address_equal"]) == (ONE, 0)
+
+
+def test_a_party_without_any_place_is_told_from_one_that_has_an_address() -> None:
+    assert of_pair({"name": "A"}, {"name": "A", "street": "1 Main St"})["placed_one_only"] == ONE
+    assert of_pair({"name": "A"}, {"name": "A"})["placed_one_only"] == 0
+
+
+def test_what_weighs_two_records_does_not_depend_on_which_comes_first() -> None:
+    one = {"name": "Hays Medical Center", "street": "1 Main St", "zip5": "67601", "phone": "7856235000"}
+    other = {"name": "Hays Med Ctr (Rehab)", "street": "1 Main Street", "ccn": "17T013", "kind": "Hospital"}
+    forth, back = of_pair(one, other), of_pair(other, one)
+    assert {name: forth[name] for name in RECORD_FEATURES} == {name: back[name] for name in RECORD_FEATURES}
 
 
 def test_what_is_missing_neither_agrees_nor_contradicts() -> None:
@@ -124,3 +144,20 @@ def test_a_block_that_is_too_large_is_dropped_whole() -> None:
     rights = [account(str(n), f"Other{n}", city=None) for n in range(5)]
     assert len(pairs(lefts, rights, largest=25)) == 25
     assert pairs(lefts, rights, largest=24) == set()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_parts_of_a_score_sum_to_it_exactly(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    model = load().policies.identity.model
+    assert model is not None
+    features = {name: random.integers(0, ONE + 1, 5) for name in (*PAIR_FEATURES, *RIVAL_FEATURES)}
+    features["first_score"] = random.integers(-12 * ONE, 12 * ONE, 5)
+    for parts, scores in (
+        (contributions(features, model), score(features, model.second)),
+        (contributions_alone(features, model.same_record), score(features, model.same_record)),
+    ):
+        assert [sum(one.values()) for one in parts] == scores.tolist()
+        assert all(START in one for one in parts)
+    assert set(SECOND_FEATURES) <= set(features)
