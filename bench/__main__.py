@@ -1,10 +1,12 @@
 """`python -m bench`: the core beside two peers, interleaved in one process, as ratios.
 
-Every run is checked first: the three give the same changes. A ratio holds on any machine, seconds only on this one; and
-where others use the machine too, the ratio of processor time holds better than that of the wall.
+The three do the same work, and that is checked before a ratio is printed: links, golden accounts with the source of
+each field, the tree, tiers with what would change them, profiles with scores, owners, changes with rule and evidence,
+items with fingerprints in order, events, guards, and one digest of the plan. A ratio holds on any machine, seconds only
+on this one; and where others use the machine too, the ratio of processor time holds better than that of the wall.
 
-The peers have the joins and rules of the changes. They have no profiles, authority or dated events, and make no
-evidence, fingerprints or digest; so the ratio is given twice, for the whole core and without the stages they lack.
+Stages that have nothing to do in a generated world (who decides by record, dated structure, registers) have no peer; so
+the ratio is given twice, for the whole core and without them.
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ import narwhals as nw
 import polars as pl
 
 from bench import polars_script, row_objects
+from bench.peers.check import check
 from bench.reconcile import Measured, Taken, measure, timed
 from bench.worlds import AS_OF, settled, tables, world_of
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from mappings.policy import Mappings
 from sync.engine import Frame
-from sync.world import World
+from sync.world import Reconciliation, World
 
-COLUMNS = ["connection", "record_id", "field", "crm", "desired"]
-OWN = frozenset({"authority", "profiles", "structure", "triggers"})
-"""Stages that the peers do not have, as far as they stand apart."""
+OWN = frozenset({"authority", "structure", "crosscheck"})
+"""Stages that find nothing in a generated world and that the peers do not have."""
 POLARS_GOAL, ROWS_GOAL, MEMORY_GOAL_MIB = 1.5, 8.0, 4096
 
 
@@ -71,9 +73,9 @@ def _compare(accounts: int, rounds: int, mappings: Mappings) -> None:
             by_script = polars_script.run(made)
         script.append(taken)
         if number == 0:
-            changes: pl.DataFrame = decided.plan.changes.to_native().collect()
-            _check(changes.select(COLUMNS), by_script.select(COLUMNS), "Polars script")
-            rows = _time_rows(made, changes.select(COLUMNS))
+            check(decided, by_script, "Polars script")
+            rows = _time_rows(made, decided)
+        del decided, by_script
         gc.collect()
     _print_stages(runs[-1])
     _print_ratios(runs, script, rows)
@@ -93,11 +95,10 @@ def _print_ratios(runs: Sequence[Measured], script: Sequence[Taken], rows: Taken
     print(f"goals: at most {POLARS_GOAL} times the script, row objects at least {ROWS_GOAL:g} times slower", flush=True)
 
 
-def _time_rows(made: Mapping[str, pl.DataFrame], expected: pl.DataFrame) -> Taken:
+def _time_rows(made: Mapping[str, pl.DataFrame], decided: Reconciliation) -> Taken:
     with timed() as taken:
-        changes = row_objects.run(made)
-    found = pl.DataFrame(list(changes), schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
-    _check(expected, found, "row objects")
+        by_rows = row_objects.run(made)
+    check(decided, row_objects.outcome(by_rows), "row objects")
     return taken
 
 
@@ -129,15 +130,6 @@ def _print_stages(measured: Measured) -> None:
     print(f"{'stage':<14}{'seconds':>9}{'processor':>11}{'peak MiB':>10}")
     for stage, (seconds, processor, peak) in measured.stages.items():
         print(f"{stage:<14}{seconds:>9.2f}{processor:>11.2f}{peak:>10,.0f}")
-
-
-def _check(expected: pl.DataFrame, found: pl.DataFrame, peer: str) -> None:
-    """Raise if a peer does not decide what the core decides: a ratio between different jobs means nothing."""
-    missing = expected.join(found, on=COLUMNS, how="anti", nulls_equal=True)
-    extra = found.join(expected, on=COLUMNS, how="anti", nulls_equal=True)
-    if missing.height or extra.height:
-        print(missing.head(5), extra.head(5), sep="\n")
-        raise SystemExit(f"bench: the {peer} misses {missing.height} changes of the core and adds {extra.height}")
 
 
 if __name__ == "__main__":
