@@ -184,6 +184,12 @@ class _Puller:
         managed = {field: spec.native for field, spec in object_map.fields.items() if field in MANAGED}
         self.missing = tuple(field for field in managed if field in missing)
         meta["missing"] = list(self.missing)
+        pushed = [name for name, native in managed.items() if native in by_name and object_map.fields[name].push]
+        meta["fixed"] = [
+            name
+            for name in pushed
+            if not by_name[managed[name]].updateable and object_map.fields[name].lane != "association"
+        ]
         meta["picklists"] = {
             field: list(by_name[native].picklist)
             for field, native in managed.items()

@@ -174,6 +174,10 @@ class Wired:
 
     def as_of(self) -> str:
         """Today as an ISO date in the configured zone."""
+        return self.local_time()[:10]
+
+    def local_time(self) -> str:
+        """Now in the configured zone, YYYY-MM-DDTHH:MM."""
         try:
             zone = ZoneInfo(self.settings.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
@@ -181,7 +185,7 @@ class Wired:
                 f'PLATBOOK_TIMEZONE: "{self.settings.timezone}" is not a time zone; expected a name such as '
                 "America/Chicago or UTC"
             ) from error
-        return self.now().astimezone(zone).date().isoformat()
+        return self.now().astimezone(zone).strftime("%Y-%m-%dT%H:%M")
 
     def connect(self, kind: str) -> Connection:
         """One configured CRM, logged in."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jobs.applying.around import ever_agreed, recent_moves
 from jobs.tables import OBJECT_SCHEMAS, arrow_schema, empty, widened
 from jobs.wiring import Wired
 from mappings.canonical import FEEDS, MANAGED
@@ -24,6 +24,7 @@ from sync.world import (
     FIRMS,
     HOLDS,
     LINK_DECISIONS,
+    MOVES,
     OVERRIDES,
     OWNERSHIP_FACTS,
     SIGNALS,
@@ -60,10 +61,12 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     feeds = {rows: _feeds(wired, rows) for rows in FEEDS}
     agreed = wired.agreed.table()
     frame = wired.engine.from_arrow
+    moved = recent_moves(wired.database, wired.mappings.policies.guards)
     tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
     maps = {one.source: wired.mappings.crms[one.source] for one in accounts}
     missing = {one.source: frozenset(one.meta.get("missing", ())) for one in accounts}
-    hidden = {source: _ever_agreed(agreed, source, fields) for source, fields in missing.items()}
+    hidden = {source: ever_agreed(agreed, source, fields) for source, fields in missing.items()}
+    fixed = {one.source: frozenset(one.meta.get("fixed", ())) for one in accounts}
     world = World(
         records=frame(tables["account"]),
         firms=frame(_read(wired, feeds["firm"], FIRMS)),
@@ -90,6 +93,9 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
         lanes={source: _lanes(crm_map) for source, crm_map in maps.items()},
         accepted_guards=wired.decisions.accepted_first_contacts(),
         our_users={one.source: str(one.meta.get("our_user", "")) for one in accounts},
+        moves=wired.engine.table(moved, MOVES) if moved else None,
+        local_time=wired.local_time(),
+        fixed={source: ever_agreed(agreed, source, fields) for source, fields in fixed.items()},
     )
     snapshots = tuple(one for found in by_object.values() for one in found)
     return Loaded(world=world, snapshots=snapshots, feeds=tuple(one for found in feeds.values() for one in found))
@@ -123,12 +129,6 @@ def _shaped(table: pa.Table, schema: Schema) -> pa.Table:
     if not table.num_rows:
         return empty(schema)
     return table.select(list(schema)).cast(arrow_schema(schema))
-
-
-def _ever_agreed(agreed: pa.Table, source: str, fields: frozenset[str]) -> frozenset[str]:
-    """Of fields the CRM no longer shows, those it once did: hidden from us now, which is not the same as empty."""
-    ours = agreed.filter(pc.equal(agreed["connection"], source))
-    return frozenset(name for name in fields if ours[f"{name}__kind"].null_count < ours.num_rows)
 
 
 def _not_pushed(crm_map: CrmMap) -> frozenset[str]:

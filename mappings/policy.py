@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mappings.guard_policy import GuardPolicy as GuardPolicy
+from mappings.guard_policy import Limit as Limit
 from mappings.identity_policy import IdentityPolicy as IdentityPolicy
 from mappings.insight_policy import KpiPolicy, ScorePolicy, SegmentPolicy
 from mappings.routing_policy import HoldPolicy, LeadPolicy
@@ -161,29 +163,6 @@ class RoutingPolicy(Strict):
     policy: Header
     rules: tuple[RoutingRule, ...]
     default_queue: str
-
-
-class Limit(Strict):
-    """The larger of a count and a share of the population (or of one rep's book)."""
-
-    count: int
-    share_bp: int = 0
-
-
-class GuardPolicy(Strict):
-    """Limits of one plan (PLAN_AND_APPLY 3.8)."""
-
-    policy: Header
-    owner_changes: Limit
-    owner_moves: Limit
-    owner_lost_by_rep: Limit
-    owner_gained_by_rep: Limit
-    accounts_to_one_owner: Limit
-    parent_changes: Limit
-    any_field: Limit
-    tier_downgrades: Limit
-    clears: Limit
-    first_contact: Limit
 
 
 class Trust(Strict):

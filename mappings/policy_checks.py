@@ -11,6 +11,7 @@ from typing import Any
 from mappings.canonical import ACCOUNT, FIRM, MANAGED
 from mappings.expressions import Compare, Expr, check, near, parse, references, walk
 from mappings.facts import ROUTING_FACTS, TIER_FACTS, vocabulary
+from mappings.guard_checks import check_guards
 from mappings.identity_checks import check_model
 from mappings.located import Document, MappingProblem, Path
 from mappings.models import validate
@@ -20,10 +21,8 @@ from mappings.policy import (
     Assumptions,
     Classification,
     ConflictPolicy,
-    GuardPolicy,
     HierarchyPolicy,
     IdentityPolicy,
-    Limit,
     RegulationFile,
     RepPolicy,
     RoutingPolicy,
@@ -253,17 +252,6 @@ def check_people(document: Document, policy: TerritoryPolicy, reps: RepPolicy) -
     for place, email in named:
         if email.lower() not in roster:
             yield document.problem(place, f"{email} is not in reps.yaml", near(email.lower(), roster))
-
-
-def check_guards(document: Document, policy: GuardPolicy) -> Problems:
-    """Limits that are not negative, shares of at most everything."""
-    for name in GuardPolicy.model_fields:
-        limit = getattr(policy, name)
-        if not isinstance(limit, Limit):
-            continue
-        if limit.count < 0:
-            yield document.problem((name, "count"), f"{name}.count is {limit.count}; expected 0 or more")
-        yield from _check_share(document, (name, "share_bp"), limit.share_bp)
 
 
 def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:

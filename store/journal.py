@@ -50,6 +50,7 @@ class JournalRow:
     epoch: int
     state: JournalState = JournalState.INTENT
     attempt: int = 1
+    states: Values = field(default_factory=dict)  # by field, the row of the decision table that led here
     response: Mapping[str, Any] = field(default_factory=dict)
     verified_value: Values = field(default_factory=dict)
     position: int | None = None
@@ -156,6 +157,6 @@ def _journal_row(row: Mapping[Any, Any]) -> JournalRow:
 
 def _columns(row: JournalRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in JournalRow.__dataclass_fields__}
-    for name in ("pre_image", "want", "response", "verified_value"):
+    for name in ("pre_image", "want", "states", "response", "verified_value"):
         values[name] = dict(values[name])
     return values

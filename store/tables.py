@@ -31,6 +31,7 @@ connection = Table(
     Column("org_id", String, nullable=False),
     Column("pinned_at", String, nullable=False),
     Column("mode", String, nullable=False, server_default="auto"),  # observe, propose, auto
+    Column("capabilities", sa.JSON, nullable=False, server_default="{}"),  # what was proven there, by name
 )
 
 lease = Table(
@@ -249,6 +250,7 @@ journal = Table(
     Column("lane", String, nullable=False),
     Column("pre_image", sa.JSON, nullable=False),  # field -> canonical text just before
     Column("want", sa.JSON, nullable=False),  # field -> canonical text, null = clear
+    Column("states", sa.JSON, nullable=False, server_default="{}"),  # field -> row of the decision table
     Column("version", String, nullable=False),
     Column("epoch", BIG, nullable=False),
     Column("state", String, nullable=False),
@@ -260,6 +262,7 @@ journal = Table(
     Column("at", String, nullable=False),
     UniqueConstraint("plan_id", "item_id"),
     Index("ix_journal_connection_state", "connection", "state"),
+    Index("ix_journal_at", "at"),
 )
 
 owner_event = Table(

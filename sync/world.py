@@ -156,6 +156,19 @@ HOLDS: Schema = {
 }
 """Active holds, selectors already resolved to records; unique on (connection, record_id, group)."""
 
+MOVES: Schema = {
+    "plan_id": TEXT,
+    "run_id": TEXT,
+    "connection": TEXT,
+    "record_id": TEXT,
+    "field": TEXT,
+    "old": TEXT,  # null = was empty
+    "new": TEXT,  # null = was emptied
+    "state": TEXT,  # row of the decision table that led to it; empty = not known
+    "age_h": INT,  # whole hours since it was verified
+}
+"""Values that apply runs wrote and verified, as far back as the longest window of the limits."""
+
 LINKS: Schema = {"source": TEXT, "source_id": TEXT, "account_id": TEXT, "how": TEXT, "evidence": TEXT}
 """One row per CRM record and per feed firm. `how` is the key that linked it, 'crosswalk' or 'own' (nothing linked)."""
 
@@ -246,6 +259,9 @@ class World:
     contacts: Frame | None = None  # CONTACTS; None = no such feed
     ownership_facts: Frame | None = None  # OWNERSHIP_FACTS; None = no such feed
     past_holds: Frame | None = None  # HOLDS that a rule made and that ended not long ago; None = none
+    moves: Frame | None = None  # MOVES; None = nothing was written lately
+    local_time: str = ""  # now in the policy's zone, YYYY-MM-DDTHH:MM; empty = no freeze is looked at
+    fixed: Mapping[str, frozenset[str]] = field(default_factory=dict)  # connection -> agreed fields not writable now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from jobs.applying.around import around
 from jobs.applying.model import ApplyDeps, GuardCheck, GuardStopped, PlanRefused, Work
 from jobs.applying.permission import accepted_guards, require_may_accept
 from jobs.applying.selection import Selection
@@ -86,7 +87,7 @@ def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[
     require_may_accept(deps, plan, accept)
     if accept:
         register.accept_guards(plan.header.digest, accept, plan_id=plan.id)
-    results = deps.guards(plan, work, register.accepted_first_contacts(), accepted_guards(deps, plan))
+    results = deps.guards(plan, work, register.accepted_first_contacts(), accepted_guards(deps, plan), deps)
     breached = guards.breaches(results)
     if not breached:
         return
@@ -98,11 +99,15 @@ def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[
     raise GuardStopped(plan.id, breached)
 
 
-def guard_check(policies: Policies, engine: Engine) -> GuardCheck:
-    """The guards of these policies, measured with this engine."""
+def guard_check(policies: Policies, engine: Engine, *, local_time: Callable[[], str] = lambda: "") -> GuardCheck:
+    """The guards of these policies, measured with this engine; `local_time` is now in the policy's zone."""
 
     def check(
-        plan: StoredPlan, work: Collection[Work], contacted: Collection[str], accepted: Collection[str]
+        plan: StoredPlan,
+        work: Collection[Work],
+        contacted: Collection[str],
+        accepted: Collection[str],
+        deps: ApplyDeps,
     ) -> tuple[GuardResult, ...]:
         wanted = {one.item_id: one.want for one in work}
         items = [row for row in plan.items.to_pylist() if row["item_id"] in wanted]
@@ -115,6 +120,7 @@ def guard_check(policies: Policies, engine: Engine) -> GuardCheck:
             engine=engine,
             contacted=contacted,
             accepted=accepted,
+            around=around(deps, plan, policies, engine, local_time=local_time()),
         )
 
     return check

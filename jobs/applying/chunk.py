@@ -365,6 +365,7 @@ def _intent(run: ApplyRun, work: Work, current: Now, lane: Lane) -> Sent:
         lane=str(lane),
         pre_image={name: values.get(name) for name in work.want},
         want=work.want,
+        states=work.states,
         version=version,
         epoch=run.leases[work.connection].epoch,
     )

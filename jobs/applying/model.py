@@ -77,10 +77,13 @@ class Translation(Protocol):
 
 
 CHUNK_ROWS: Mapping[str, Mapping[Lane, int]] = {
-    "salesforce": {Lane.CONDITIONAL: 500, Lane.BATCH: 1_000},
-    "hubspot": {Lane.BATCH: 100, Lane.ASSOCIATION: 100},
+    "salesforce": {Lane.CONDITIONAL: 500, Lane.BATCH: 2_000},
+    "hubspot": {Lane.BATCH: 100, Lane.ASSOCIATION: 1_000},
 }
-"""Records between two checks, by kind of CRM: small where nothing guards the gap between read and write."""
+"""Records between two checks, by kind of CRM: small where a person's edit could come between read and write.
+
+A parent is read again by the request before its write; nobody but us decides the fields of Salesforce's batches.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +102,11 @@ class Connected:
         return self.chunk_rows.get(lane) or CHUNK_ROWS.get(self.kind, {}).get(lane, 100)
 
 
-GuardCheck = Callable[[StoredPlan, "Collection[Work]", Collection[str], Collection[str]], tuple[GuardResult, ...]]
-"""(plan, approved work, first contacts accepted for good, guard ids accepted for this plan) -> every limit measured."""
+GuardCheck = Callable[
+    [StoredPlan, "Collection[Work]", Collection[str], Collection[str], "ApplyDeps"], tuple[GuardResult, ...]
+]
+"""(plan, approved work, first contacts accepted for good, guard ids accepted for this plan, the rest of the run)
+-> every limit measured."""
 
 
 NO_RULES = ConflictPolicy(
@@ -156,6 +162,7 @@ class Work:
     before: Values  # what the plan saw in the CRM
     want: Values
     rules: Mapping[str, str]  # field -> rule that made the value
+    states: Mapping[str, str] = field(default_factory=dict)  # field -> row of the decision table
     refusals: tuple[Refusal, ...] = ()  # proposals that a person replaced; they count once the item is verified
     decision: Decision | None = None
 

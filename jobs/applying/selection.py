@@ -39,10 +39,10 @@ def select(
     ids = {item["item_id"] for item in closed}
     todo = [item for item in left if item["item_id"] not in ids]
     resolution = resolve(todo, changes, {key: _answer(one) for key, one in decisions.items()}, now=now)
-    rules = rules_by_item(changes)
+    told = {name: _by_item(changes, name) for name in ("rule_id", "state")}
     undoing = _refused_by_undo(changes, plan.header.author)
     return Selection(
-        work=tuple(_work(one, rules, decisions, undoing) for one in resolution.writings),
+        work=tuple(_work(one, told, decisions, undoing) for one in resolution.writings),
         kept=tuple(item["item_id"] for item in resolution.kept),
         moves=resolution.moves,
         refusals=resolution.refusals,
@@ -53,10 +53,14 @@ def select(
 
 def rules_by_item(changes: Iterable[Row]) -> Mapping[str, Mapping[str, str]]:
     """Per item, the rule behind each field's value."""
+    return _by_item(changes, "rule_id")
+
+
+def _by_item(changes: Iterable[Row], column: str) -> Mapping[str, Mapping[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for row in changes:
         if row["item_id"]:
-            found.setdefault(row["item_id"], {})[row["field"]] = row["rule_id"] or ""
+            found.setdefault(row["item_id"], {})[row["field"]] = row[column] or ""
     return found
 
 
@@ -117,7 +121,7 @@ def _answer(one: Decision) -> Answer:
 
 def _work(
     one: Writing,
-    rules: Mapping[str, Mapping[str, str]],
+    told: Mapping[str, Mapping[str, Mapping[str, str]]],
     decisions: Mapping[str, Decision],
     undoing: Mapping[str, tuple[Refusal, ...]],
 ) -> Work:
@@ -131,7 +135,8 @@ def _work(
         caused_by=item["caused_by"],
         before=one.before,
         want=one.want,
-        rules=rules.get(item["item_id"], {}),
+        rules=told["rule_id"].get(item["item_id"], {}),
+        states=told["state"].get(item["item_id"], {}),
         refusals=one.refusals or undoing.get(item["item_id"], ()),
         decision=decisions.get(item["fingerprint"]),
     )

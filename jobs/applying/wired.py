@@ -26,7 +26,7 @@ def apply_deps(
         leases=wired.leases,
         connections={one.id: _connected(one) for one in wired.connections},
         ruleset_digest=wired.mappings.digest,
-        guards=guard_check(policies, wired.engine),
+        guards=guard_check(policies, wired.engine, local_time=wired.local_time),
         plan_digest=digest_check(wired.engine),
         recipients=policies.alerts.recipients,
         conflicts=policies.conflicts,

@@ -28,7 +28,7 @@ from jobs.plan import make_plan
 from jobs.present import view_plan
 from jobs.pull import pull
 from jobs.wiring import Wired
-from store import journal
+from store import audit, journal
 from store.database import Database
 from store.decisions import Acceptance
 from store.journal import JournalRow
@@ -115,15 +115,25 @@ def acceptances(wired: Wired, plan_id: str, guards: list[str], reason: str) -> t
         return ()
     if not reason.strip():
         raise Stop("--accept-guard needs --reason; it stands in the audit beside your name", Exit.USAGE)
-    breached = [guard for guard in wired.plans.load(plan_id).header.guards if guard["breached"]]
+    breached = passed_limits(wired, plan_id)
     found = []
     for name in guards:
-        fitting = [g for g in breached if name in (g["guard"], f"{g['guard']}:{g['subject']}")]
+        fitting = [(guard, subject) for guard, subject in breached if name in (guard, f"{guard}:{subject}")]
         if not fitting:
-            passed = ", ".join(sorted({g["guard"] for g in breached})) or "none"
+            passed = ", ".join(sorted({guard for guard, _ in breached})) or "none"
             raise Stop(f'guard "{name}" did not stop plan {plan_id}; passed limits: {passed}', Exit.USAGE)
-        found += [Acceptance(guard=g["guard"], subject=g["subject"], reason=reason, by=wired.person) for g in fitting]
+        found += [Acceptance(guard=guard, subject=about, reason=reason, by=wired.person) for guard, about in fitting]
     return tuple(found)
+
+
+def passed_limits(wired: Wired, plan_id: str) -> list[tuple[str, str]]:
+    """(guard, subject) of the limits that stopped a plan: when it was made, or when somebody wanted to apply it."""
+    made = {(one["guard"], one["subject"]) for one in wired.plans.load(plan_id).header.guards if one["breached"]}
+    with wired.database.read() as conn:
+        stops = [one["body"] for one in audit.entries(conn, plan_id=plan_id) if one["kind"] == "guard_stopped"]
+    names = [name for body in stops for name in body["guards"]]
+    applied = {(guard, subject) for guard, _, subject in (name.partition(":") for name in names)}
+    return sorted(made | applied)
 
 
 @contextmanager

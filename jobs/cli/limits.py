@@ -6,16 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from jobs.present import Names
-from sync.planning import guards
+from sync.planning.limits import unit_of
 from sync.world import GuardResult
 
-UNITS = {
-    rule.guard: rule.unit
-    for rule in (
-        guards.OWNER_CHANGES, guards.OWNER_MOVES, guards.OWNER_LOST, guards.OWNER_GAINED, guards.ONE_OWNER,
-        guards.PARENTS, guards.ANY_FIELD, guards.DOWNGRADES, guards.CLEARS, guards.FIRST,
-    )
-}  # fmt: skip
 SUBJECTS_SHOWN = 12
 
 
@@ -26,7 +19,7 @@ def limit_lines(results: Iterable[GuardResult], names: Names | None = None) -> I
         passed = list(found)
         limits = {one.limit for one in passed}
         common = f", limit {limits.pop():,}" if len(limits) == 1 else ""
-        yield f"▲ {guard}: {UNITS.get(guard, 'limit passed')}{common}"
+        yield f"▲ {guard}: {unit_of(guard) or 'limit passed'}{common}"
         for connection, own in groupby(passed, key=lambda one: one.subject.split(":")[0]):
             yield f"    {connection}: {_figures(list(own), names or Names(), with_limit=not common)}"
         yield f"    {_remedy(passed[0])} To let it through once: platbook apply --accept-guard {guard} --reason ..."

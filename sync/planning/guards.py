@@ -2,26 +2,53 @@
 
 Measured over any set of items: over the plan, and again over the approved part of it just before a write. First
 contact (a fill, or a takeover of a value that was never agreed) is a class of its own: nothing of it passes until a
-named person accepts that connection and field once; later plans measure it like the rest.
+named person accepts that connection and field once; later plans measure it like the rest. What was written by other
+plans in the last day and week counts as well, first contact left out: many small plans are one large one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import narwhals as nw
 
+from mappings.guard_policy import Window
 from mappings.policy import ConflictPolicy, Limit, Policies, TierPolicy
 from sync.engine import Engine, Frame
-from sync.frames import Expr, cases, certain, count_where, one_of
+from sync.frames import Expr, cases, certain, conform, count_where, one_of, text
+from sync.planning.alarms import Circumstances, alarms
+from sync.planning.limits import (
+    ANY_FIELD,
+    CLEARS,
+    DOWNGRADES,
+    FIRST,
+    NAMED,
+    ONE_OWNER,
+    OWNER_CHANGES,
+    OWNER_GAINED,
+    OWNER_LOST,
+    OWNER_MOVES,
+    PARENTS,
+    Rule,
+    judged,
+    label_of,
+    limit_of,
+    summed,
+)
 from sync.planning.threeway import State
-from sync.world import GuardResult
+from sync.world import CHANGES, GuardResult
 
 Row = Mapping[str, Any]
 
 FIRST_CONTACT = frozenset({State.FILL, State.TAKEOVER})
+
+UNDO_RULE = "undo:"
+"""Beginning of the rule id of a value that undoes one; the run follows."""
+
+NAMED_FIELDS = ("owner", "parent")
+"""Fields of a named account that are its own limit's business: its tier may change like any other's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,39 +57,6 @@ class Populations:
 
     accounts: Mapping[str, int]  # connection -> managed records
     books: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (connection, user) -> records owned now
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One guard: what it counts, in whose words, and what a person can do about a breach."""
-
-    guard: str
-    unit: str
-    remedy: str
-
-
-OWNER_CHANGES = Rule(
-    guard="owner_changes", unit="accounts change owner", remedy="check territories and the hierarchy changes behind it"
-)
-OWNER_MOVES = Rule(guard="owner_moves", unit="moves between two owners", remedy="check territories and the roster")
-OWNER_LOST = Rule(guard="owner_lost_by_rep", unit="accounts leave this owner", remedy="check the roster and the states")
-OWNER_GAINED = Rule(guard="owner_gained_by_rep", unit="accounts come to this owner", remedy="check the states worked")
-ONE_OWNER = Rule(
-    guard="accounts_to_one_owner", unit="accounts go to one owner", remedy="check for a catch-all rule or a wrong id"
-)
-PARENTS = Rule(guard="parent_changes", unit="parents change", remedy="check the newest delivery's system columns")
-ANY_FIELD = Rule(guard="any_field", unit="values of this field change", remedy="check the rule that sets it")
-DOWNGRADES = Rule(
-    guard="tier_downgrades", unit="accounts lose tier", remedy="check the delivery for missing volumes or shares"
-)
-CLEARS = Rule(
-    guard="clears", unit="agreed values are emptied", remedy="check the feed, or set clear: auto for the field"
-)
-FIRST = Rule(
-    guard="first_contact",
-    unit="values are set where nothing was ever agreed",
-    remedy="read them, then accept this guard once for the field",
-)
 
 
 def guard_id(result: GuardResult) -> str:
@@ -78,6 +72,7 @@ def evaluate(
     policies: Policies,
     contacted: Collection[str] = (),
     accepted: Collection[str] = (),
+    around: Circumstances | None = None,
     engine: Engine,
 ) -> tuple[GuardResult, ...]:
     """Every limit measured over the changes of these items, sorted by guard and subject.
@@ -85,10 +80,18 @@ def evaluate(
     `contacted` are first-contact guards accepted for good (World.accepted_guards); `accepted` are guard ids, or
     prefixes of them ending at a colon, accepted for the digest of this very plan.
     """
+    beside = around or Circumstances()
     counted = changes.join(items.select("item_id"), on="item_id", how="semi")
-    rows = list(engine.rows(_tallied(counted, policies)))
-    measured = _Measure(populations, policies, frozenset(contacted), frozenset(accepted))
-    return tuple(sorted(measured.results(rows), key=lambda result: (result.guard, result.subject)))
+    tally = _Tally(policies, beside.named, engine)
+    rows = tally.of(counted)
+    if beside.own is not None:
+        rows = _merged([*rows, *tally.of(_as_changes(beside.own))])
+    measure = _Measure(populations, policies, frozenset(contacted), frozenset(accepted))
+    found = list(measure.results(rows))
+    if beside.moves is not None:
+        found += _in_windows(found, rows, _not_undone(beside.moves, counted, engine), tally, measure)
+    found += alarms(_writes(counted, engine), policies.guards, beside, frozenset(accepted))
+    return tuple(sorted(found, key=lambda result: (result.guard, result.subject)))
 
 
 def recheck(
@@ -96,8 +99,8 @@ def recheck(
 ) -> tuple[GuardResult, ...]:
     """`evaluate` on the approved part of a plan, with the populations that the plan was measured against.
 
-    Takes `contacted` and `accepted` as `evaluate` does. An owner the plan did not know has no book, so the count alone
-    limits what goes there.
+    Takes `contacted`, `accepted` and `around` as `evaluate` does. An owner the plan did not know has no book, so the
+    count alone limits what goes there.
     """
     populations = populations_of(planned)
     return evaluate(items, changes, populations=populations, policies=policies, engine=engine, **kept)
@@ -130,25 +133,43 @@ def books_of(records: Frame, engine: Engine) -> dict[tuple[str, str], int]:
 
 # --- counting ---------------------------------------------------------------------------------------------------------
 
+_PAIR = ("connection", "field", "from_user", "to_user")
+_COUNTS = ("first", "known", "clears", "downgrades", "named")
 
-def _tallied(changes: Frame, policies: Policies) -> Frame:
-    """Few rows: counts per connection, field and, for owners, per pair of owners."""
-    is_owner = nw.col("field") == "owner"
-    first = one_of(nw.col("state"), FIRST_CONTACT)
-    clears = (nw.col("desired_kind") == "clear") & ~one_of(nw.col("field"), _may_clear(policies.conflicts))
-    marked = changes.with_columns(
-        from_user=nw.when(is_owner).then(nw.col("crm")),
-        to_user=nw.when(is_owner).then(nw.col("desired")),
-        _first=first,
-        _clears=clears,
-        _down=(nw.col("field") == "account_tier") & _is_downgrade(policies.tiers),
-    )
-    return marked.group_by("connection", "field", "from_user", "to_user").agg(
-        count_where(nw.col("_first")).alias("first"),
-        count_where(~nw.col("_first")).alias("known"),
-        count_where(nw.col("_clears")).alias("clears"),
-        count_where(nw.col("_down") & ~nw.col("_first")).alias("downgrades"),
-    )
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """Counts changes into few rows: per connection, field and, for owners, per pair of owners."""
+
+    policies: Policies
+    named: frozenset[str]
+    engine: Engine
+
+    def of(self, changes: Frame) -> list[dict[str, Any]]:
+        """One row per pair, in no order."""
+        c = nw.col
+        is_owner = c("field") == "owner"
+        marked = changes.with_columns(
+            from_user=nw.when(is_owner).then(c("crm")),
+            to_user=nw.when(is_owner).then(c("desired")),
+            _first=one_of(c("state"), FIRST_CONTACT),
+            _clears=(c("desired_kind") == "clear") & ~one_of(c("field"), _may_clear(self.policies.conflicts)),
+            _down=(c("field") == "account_tier") & _is_downgrade(self.policies.tiers),
+            _named=one_of(c("field"), NAMED_FIELDS) & self._is_named(),
+        )
+        grouped = marked.group_by(*_PAIR).agg(
+            count_where(c("_first")).alias("first"),
+            count_where(~c("_first")).alias("known"),
+            count_where(c("_clears")).alias("clears"),
+            count_where(c("_down") & ~c("_first")).alias("downgrades"),
+            count_where(c("_named") & ~c("_first")).alias("named"),
+        )
+        return [dict(row) for row in self.engine.rows(grouped)]
+
+    def _is_named(self) -> Expr:
+        record = nw.col("record_id")
+        by_account, by_record = one_of(nw.col("account_id"), self.named), one_of(record, self.named)
+        return by_account | by_record | one_of(text(nw.col("connection"), ":", record), self.named)
 
 
 def _may_clear(conflicts: ConflictPolicy) -> set[str]:
@@ -167,6 +188,61 @@ def _position(column: str, order: Sequence[str]) -> Expr:
     return cases(pairs, nw.lit(None, dtype=nw.Int64()))
 
 
+def _as_changes(moves: Frame) -> Frame:
+    """MOVES in the columns of CHANGES that are counted."""
+    kind = nw.when(nw.col("new").is_null()).then(nw.lit("clear")).otherwise(nw.lit("value"))
+    return conform(moves.with_columns(crm=nw.col("old"), desired=nw.col("new"), desired_kind=kind), CHANGES)
+
+
+def _merged(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """One row per pair, its counts added up: a book that moves in two steps is one move."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in _PAIR)
+        known = found.setdefault(key, {**row, **dict.fromkeys(_COUNTS, 0)})
+        for name in _COUNTS:
+            known[name] += row[name]
+    return list(found.values())
+
+
+def _writes(changes: Frame, engine: Engine) -> dict[str, int]:
+    """Items that would be written, by connection."""
+    items = changes.select("connection", "item_id").unique()
+    rows = engine.rows(items.group_by("connection").agg(nw.len().cast(nw.Int64()).alias("items")))
+    return {row["connection"]: row["items"] for row in rows}
+
+
+# --- sums over plans --------------------------------------------------------------------------------------------------
+
+
+def _not_undone(moves: Frame, changes: Frame, engine: Engine) -> Frame:
+    """The moves without those of runs that these changes take back: a move and its undoing are not two."""
+    rules = changes.filter(certain(nw.col("rule_id").str.starts_with(UNDO_RULE))).select("rule_id").unique()
+    undone = {row["rule_id"].removeprefix(UNDO_RULE) for row in engine.rows(rules)}
+    return moves.filter(~one_of(nw.col("run_id"), undone))
+
+
+def _in_windows(
+    plain: Sequence[GuardResult], rows: Sequence[Row], moves: Frame, tally: _Tally, measure: _Measure
+) -> Iterator[GuardResult]:
+    """What the plan adds to, summed with what other plans moved; only where they moved something of the kind.
+
+    A limit of nothing at all needs no sum.
+    """
+    own = {(one.guard, one.subject): one for one in plain if one.measured and one.limit}
+    for window in measure.policies.guards.windows:
+        recent = tally.of(_as_changes(moves.filter(nw.col("age_h") < window.hours)))
+        earlier = [{**row, "first": 0} for row in recent]
+        whole = replace(measure, window=window)
+        for result in whole.results(_merged([*rows, *earlier])):
+            alone = own.get((result.guard.removesuffix(f"_{label_of(window.hours)}"), result.subject))
+            if alone is not None and result.measured > alone.measured:
+                yield result
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class _Measure:
     """The tallies held against the limits."""
@@ -175,6 +251,7 @@ class _Measure:
     policies: Policies
     contacted: frozenset[str]
     accepted: frozenset[str]
+    window: Window | None = None  # measured is what moved in it, all plans together
 
     def results(self, rows: Sequence[Row]) -> Iterator[GuardResult]:
         connections = sorted({row["connection"] for row in rows} | set(self.populations.accounts))
@@ -217,6 +294,9 @@ class _Measure:
         clears = sum(row["clears"] for row in rows)
         if clears:
             yield self._result(CLEARS, connection, clears, accounts, limits.clears)
+        named = sum(row["named"] for row in rows)
+        if named:
+            yield self._result(NAMED, connection, named, accounts, limits.named_accounts)
 
     def _of_first_contact(self, connection: str, rows: Sequence[Row]) -> Iterator[GuardResult]:
         accounts = self.populations.accounts.get(connection, 0)
@@ -229,27 +309,10 @@ class _Measure:
 
     def _result(self, rule: Rule, subject: str, measured: int, population: int, limit: Limit) -> GuardResult:
         allowed = limit_of(limit, population)
-        over = measured > allowed
-        accepted = over and _is_accepted(f"{rule.guard}:{subject}", self.accepted)
-        return GuardResult(
-            guard=rule.guard,
-            subject=subject,
-            measured=measured,
-            population=population,
-            limit=allowed,
-            breached=over and not accepted,
-            message=_message(rule, subject, (measured, population, allowed), over=over, accepted=accepted),
-        )
-
-
-def limit_of(limit: Limit, population: int) -> int:
-    """The larger of the count and the share, the share rounded down."""
-    return max(limit.count, population * limit.share_bp // 10_000)
-
-
-def _is_accepted(name: str, accepted: frozenset[str]) -> bool:
-    parts = name.split(":")
-    return any(":".join(parts[: i + 1]) in accepted for i in range(len(parts)))
+        if self.window is not None:
+            rule = summed(rule, self.window.hours)
+            allowed *= self.window.times
+        return judged(rule, subject, measured, population=population, limit=allowed, accepted=self.accepted)
 
 
 def _sums(rows: Sequence[Row], column: str) -> list[tuple[str, int]]:
@@ -258,19 +321,3 @@ def _sums(rows: Sequence[Row], column: str) -> list[tuple[str, int]]:
         if row[column]:
             totals[row[column]] = totals.get(row[column], 0) + row["known"]
     return sorted(totals.items())
-
-
-def _message(rule: Rule, subject: str, figures: tuple[int, int, int], *, over: bool, accepted: bool) -> str:
-    measured, population, allowed = figures
-    share = f" of {population:,} ({_percent(measured, population)})" if population else ""
-    fact = f"{subject}: {measured:,}{share} {rule.unit}, limit {allowed:,}."
-    if accepted:
-        return f"{fact} Accepted for this plan."
-    if not over:
-        return fact
-    return f"{fact} Nothing is written until somebody accepts {rule.guard}:{subject} for this plan; {rule.remedy}."
-
-
-def _percent(measured: int, population: int) -> str:
-    tenths = measured * 1000 // population
-    return f"{tenths // 10}.{tenths % 10} %"

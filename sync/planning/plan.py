@@ -10,6 +10,7 @@ import pyarrow as pa
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
 from sync.frames import cases, conform, one_of
+from sync.planning.alarms import circumstances
 from sync.planning.circles import awaited, block_circles, moves_of
 from sync.planning.desired import Compared, compare
 from sync.planning.fingerprint import canonical_lines, digest_of
@@ -37,6 +38,7 @@ def build_plan(desired: Frame, world: World, policies: Policies, as_of: str, eng
         populations=Populations(accounts=compared.records, books=books_of(world.records, engine)),
         policies=policies,
         contacted=world.accepted_guards,
+        around=circumstances(world, policies.guards, policies.territories.named_accounts, engine),
         engine=engine,
     )
     return Plan(

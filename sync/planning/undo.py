@@ -16,14 +16,13 @@ from mappings.canonical import MANAGED
 from mappings.policy import FieldPolicy, Policies
 from sync.engine import Engine, Frame
 from sync.frames import certain, one_of
+from sync.planning.alarms import circumstances
 from sync.planning.desired import DESIRED
+from sync.planning.guards import UNDO_RULE as UNDO_RULE
 from sync.planning.guards import Populations, books_of, evaluate
 from sync.planning.plan import build_plan, plan_digest, writable
 from sync.planning.threeway import Action
 from sync.world import AGREED, BOOL, OVERRIDES, TEXT, Plan, Schema, World
-
-UNDO_RULE = "undo:"
-"""Beginning of the rule id of a value that undoes one; the run follows."""
 
 Values = Mapping[str, str | None]
 Row = Mapping[str, Any]
@@ -70,6 +69,7 @@ def reverse_plan(
         populations=Populations(accounts=_accounts(records, engine), books=books_of(records, engine)),
         policies=policies,
         contacted=world.accepted_guards,
+        around=circumstances(world, policies.guards, policies.territories.named_accounts, engine),
         engine=engine,
     )
     digest = plan_digest(items, changes, engine)
