@@ -94,6 +94,10 @@ def apply_plan(
         raise
     recover(deps, person=person, but=plan.id)
     with _leases(deps, _connections(plan), op=f"apply {plan.id}", who=person.name) as leases:
+        plan = replace(plan, status=Plans(deps.database, deps.files).status(plan.id))  # another may have held them
+        if plan.status is PlanStatus.APPLIED:
+            return _already_applied(plan)
+        require_applicable(deps, plan)
         return _apply_leased(
             deps, plan, leases, person=person, accept=accept, flags=(only_approved, strict, baseline_only)
         )

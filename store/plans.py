@@ -143,6 +143,11 @@ class Plans:
             **tables,
         )
 
+    def status(self, plan_id: str) -> PlanStatus:
+        """Its status now, without its items."""
+        with self._database.read() as conn:
+            return PlanStatus(_row(conn, plan_id)["status"])
+
     def list(self, *, limit: int = 50) -> tuple[Mapping[str, Any], ...]:
         """Rows of the register, newest first, without the files."""
         query = sa.select(plan).order_by(plan.c.created_at.desc(), plan.c.id.desc()).limit(limit)

@@ -22,6 +22,7 @@ from jobs.applying.teams import lost_members, pictured, team_target
 from jobs.applying.waves import chunks, record_count
 from store import journal
 from store.journal import JournalRow, JournalState, Values, idempotency_key
+from store.leases import LeaseLost
 from sync.applying.outcomes import Doubt, Intent, Seen, Standing, judge_doubt, mismatch, moved_fields, stand, to_send
 
 MAX_STALE_RETRIES = 3
@@ -219,13 +220,21 @@ def _on_the_wire(
     run: ApplyRun, connection: str, lane: Lane, writes: Sequence[Write], note: Callable[[str], None]
 ) -> Sequence[WriteResult]:
     target, stamp = run.connected(connection).target, run.stamp(connection)
+    requests = 0
 
     def confirm() -> None:
+        nonlocal requests
         run.confirm(connection)
+        requests += 1
 
-    if lane is Lane.BULK and isinstance(target, JobTarget):
-        return target.write_job(writes, stamp=stamp, before_send=confirm, on_job=note)
-    return target.write(writes, lane=lane, stamp=stamp, before_send=confirm)
+    try:
+        if lane is Lane.BULK and isinstance(target, JobTarget):
+            return target.write_job(writes, stamp=stamp, before_send=confirm, on_job=note)
+        return target.write(writes, lane=lane, stamp=stamp, before_send=confirm)
+    except LeaseLost:
+        if requests:  # the one before this check may have reached the CRM after the takeover
+            run.tell_of_late(connection, {write.record_id: write.fields for write in writes})
+        raise
 
 
 def _named(sent: Sent, jobs: Sequence[str]) -> Sent:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from jobs.applying.model import ApplyDeps, Connected, ItemResult, ItemState, Work
 from store import audit, events, journal
 from store.decisions import spend
 from store.journal import JournalRow, JournalState, Values
-from store.leases import Lease, require_epoch
+from store.leases import Lease, LeaseLost, require_epoch
 from store.plans import Outcome, StoredPlan, note_outcomes
+
+log = structlog.get_logger()
 
 MAX_ERROR_SHARE = 0.05
 _ERRORS_TO_HALT = 2  # one bad row is a bad row; two in a small run are a rate
@@ -100,34 +103,60 @@ class ApplyRun:
             return list(journal.write_intents(conn, list(rows), at=self.deps.database.now()))
 
     def commit_answers(self, connection: str, rows: Iterable[JournalRow]) -> None:
-        """Store what the CRM answered, before anything is read back."""
+        """Store what the CRM answered, before anything is read back. Raises LeaseLost."""
         listed = list(rows)
         if not listed:
             return
-        with self.deps.database.state() as conn:
-            require_epoch(conn, self.leases[connection])
-            journal.settle(conn, listed, at=self.deps.database.now())
+        try:
+            with self.deps.database.state() as conn:
+                require_epoch(conn, self.leases[connection])
+                journal.settle(conn, listed, at=self.deps.database.now())
+        except LeaseLost:
+            self.tell_of_late(connection, {one.record_id: one.want for one in listed if one.state is JournalState.SENT})
+            raise
 
     def commit_settled(self, connection: str, settled: Iterable[Settled]) -> None:
         """Store verified rows, their audit rows and owner events: one transaction per chunk."""
         listed = list(settled)
         if not listed:
             return
-        at = self.deps.database.now()
-        with self.deps.database.state() as conn:
-            require_epoch(conn, self.leases[connection])
-            journal.settle(conn, [one.row for one in listed], at=at)
-            audit.append(conn, [self._entry(one) for one in listed], at=at)
-            written = [one for one in listed if one.row.state is JournalState.VERIFIED and one.how != "converged"]
-            told = [event for one in written for event in self._events(one.work)]
-            events.add(conn, told, plan_id=self.plan.id, run_id=self.run_id, at=at)
-            done = [(one.work.fingerprint, one.work.item_id) for one in listed if one.row.state in _CARRIED_OUT]
-            spend(conn, done, plan_id=self.plan.id, run_id=self.run_id, at=at)
-            self._note_outcomes(conn, [(one.work, one.state, one.message) for one in listed])
+        try:
+            with self.deps.database.state() as conn:
+                require_epoch(conn, self.leases[connection])
+                self._store_settled(conn, listed)
+        except LeaseLost:
+            self.tell_of_late(connection, {one.row.record_id: one.row.want for one in listed if one.how == "in_doubt"})
+            raise
         for one in listed:
             self.note(one.work, one.state, one.message)
             if one.row.state is JournalState.VERIFIED and one.work.refusals:
                 self.applied_edits.append(one.work)
+
+    def _store_settled(self, conn: sa.Connection, listed: Sequence[Settled]) -> None:
+        at = self.deps.database.now()
+        journal.settle(conn, [one.row for one in listed], at=at)
+        audit.append(conn, [self._entry(one) for one in listed], at=at)
+        written = [one for one in listed if one.row.state is JournalState.VERIFIED and one.how != "converged"]
+        told = [event for one in written for event in self._events(one.work)]
+        events.add(conn, told, plan_id=self.plan.id, run_id=self.run_id, at=at)
+        done = [(one.work.fingerprint, one.work.item_id) for one in listed if one.row.state in _CARRIED_OUT]
+        spend(conn, done, plan_id=self.plan.id, run_id=self.run_id, at=at)
+        self._note_outcomes(conn, [(one.work, one.state, one.message) for one in listed])
+
+    def tell_of_late(self, connection: str, written: Mapping[str, Mapping[str, object]]) -> None:
+        """Another run took over while these values (by record) may have been on the wire: the audit names them.
+
+        No check can hold back a request that left before the process was paused, and no state of theirs is ours.
+        """
+        if not written:
+            return
+        epoch = self.leases[connection].epoch
+        fields = {record_id: dict(values) for record_id, values in written.items()}
+        body = {"connection": connection, "epoch": epoch, "fields": fields}
+        entry = audit.Entry(kind="written_late", actor=self.actor, run_id=self.run_id, plan_id=self.plan.id, body=body)
+        with self.deps.database.state() as conn:
+            audit.append(conn, [entry], at=self.deps.database.now())
+        log.error("written_late", run_id=self.run_id, connection=connection, epoch=epoch, rows=len(fields))
 
     def judge(self) -> None:
         """Halt after a chunk that shows a mismatch, or when too much was refused."""

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import structlog
 
+from jobs.settings import Settings
 from mappings.load import load
 from tests.drills.conftest import Places
+from tests.drills.daemons import Setup, watch
 from tests.drills.fuzz import fuzz
 from tests.drills.races import LANES, Score, race
 from tests.drills.storms import KINDS, Weather, storm
-from tests.drills.trials import kill, simulate
+from tests.drills.trials import kill, late, simulate
 from tests.integration.postgres_server import MISSING, binaries, running
 
 
@@ -94,6 +96,46 @@ def storms(seeds: range) -> int:
     return broken
 
 
+def daemons(seeds: range) -> int:
+    """Two, three and five daemons and a command at once; the count is of slots. Then with the lease time as shipped."""
+    shown = ("slots due", "run", "missed", "begun again", "doubled", "SIGKILL", "SIGSTOP", "written twice")
+    _row("database", "daemons", *shown, "stale epoch", "not in the audit", "longest takeover")
+    _row(*["---"] * 13)
+    broken = 0
+    for kind, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+        with opened() as places:
+            for number in (2, 3, 5) if places else ():
+                broken += _watched(kind, places, Setup(daemons=number, slots=len(seeds) // 3 + 1), seeds.start + number)
+            if places:
+                shipped = Setup(daemons=2, slots=5, every_s=30, ttl_s=Settings.model_fields["lease_ttl_s"].default)
+                broken += _watched(f"{kind}, as shipped", places, shipped, seeds.start)
+    return broken
+
+
+def _watched(kind: str, places: Places | None, setup: Setup, seed: int) -> int:
+    assert places is not None
+    seen = watch(places(), setup, seed)
+    counts = (seen.due, seen.ran, seen.missed, seen.again, seen.doubled, seen.kills, seen.sleeps, seen.twice)
+    _row(kind, setup.daemons, *counts, seen.stale, seen.lost, f"{seen.takeover_s:.1f} s")
+    for fault in seen.faults:
+        sys.stderr.write(f"{kind}, {setup.daemons} daemons, seed {seed}: {fault}\n")
+    return seen.missed + seen.doubled + seen.twice + seen.stale + seen.lost + len(seen.faults) + (seen.takeover_s > 30)
+
+
+def late_writes(seeds: range) -> int:
+    """Requests that were on the wire while another run took over."""
+    _row("database", "trials", "written by the older epoch", "detected by it")
+    _row(*["---"] * 4)
+    broken = 0
+    for kind, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+        with opened() as places:
+            found = [late(places, seed) for seed in seeds] if places else []
+        landed, detected = sum(one.landed for one in found), sum(one.detected for one in found)
+        _row(kind, len(found), landed, detected)
+        broken += landed - detected
+    return broken
+
+
 def feeds(seeds: range) -> int:
     """Damaged deliveries of every layout, ten minutes of them."""
     mappings, verdicts, broken = load(), Counter[str](), 0
@@ -115,6 +157,8 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "kills": (kills, 67),
     "races": (races, 25),
     "storms": (storms, 25),
+    "daemons": (daemons, 200),
+    "late": (late_writes, 25),
     "feeds": (feeds, 200_000),
 }
 """Name -> section and its number of seeds."""

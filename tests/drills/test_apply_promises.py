@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from store.agreed import Agreed
 from store.database import Database
 from store.decisions import Acceptance, Decisions, Verdict
 from store.events import OwnerEvents
+from store.leases import Lease, Leases
 from store.outbox import Outbox
 from store.plans import Plans, PlanStatus
 from store.runs import Runs, RunStatus
@@ -97,6 +98,32 @@ def test_a_second_apply_makes_no_request(desk: Desk) -> None:
     again = desk.apply()
     assert "already applied" in again.message
     assert desk.crm.requests() == before
+
+
+class Queued(Leases):
+    """Leases that are free only after something else has happened."""
+
+    def __init__(self, database: Database, meanwhile: Callable[[], object]) -> None:
+        super().__init__(database)
+        self._meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def acquire(self, name: str, *, op: str, who: str = "") -> Lease:
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        return super().acquire(name, op=op, who=who)
+
+
+def test_a_run_that_waited_while_another_applied_the_plan_has_nothing_left_to_do(desk: Desk) -> None:
+    result = desk.apply(leases=Queued(desk.database, desk.apply))
+    assert "already applied" in result.message
+    assert len(desk.crm.requests()) == 2
+
+
+def test_a_run_that_waited_while_a_newer_plan_was_made_is_refused(desk: Desk) -> None:
+    with pytest.raises(PlanRefused, match="newer plan") as refused:
+        desk.apply(leases=Queued(desk.database, lambda: save_plan(desk.place, [], {SF: f"org-{SF}"})))
+    assert refused.value.reason == "superseded"
+    assert desk.crm.requests() == []
 
 
 def test_a_record_that_moved_since_the_plan_is_reopened_and_not_written(desk: Desk) -> None:

@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from jobs.apply import apply_plan
-from store.leases import LeaseHeld, Leases
 from tests.drills.conftest import Places
+from tests.drills.daemons import Setup, watch
 from tests.drills.judge import judge
 from tests.drills.lives import LEASE_LOST, processes, zombie
-from tests.drills.world import PERSON, Place, deps, make
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
-def is_stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - a kernel file
-        return file.read().rsplit(")", 1)[1].split()[0] == "T"
-
-
-def take_over(place: Place, plan_id: str) -> bool:
-    """Apply in this process, once the paused holder's lease is over."""
-    database, crm = place.database(), place.crm()
-    try:
-        apply_plan(deps(place, database, crm, leases=Leases(database)), plan_id, person=PERSON)
-    except LeaseHeld:
-        return False
-    finally:
-        database.close()
-        crm.close()
-    return True
+from tests.drills.trials import is_stopped, late, take_over, wait_until
+from tests.drills.world import make
 
 
 @pytest.mark.parametrize("point", ["before_confirm", "before_write", "after_write"])
@@ -62,3 +36,16 @@ def test_a_paused_run_writes_nothing_after_another_took_over(new_place: Places, 
     assert crm.history() == before
     crm.close()
     assert judge(place, plan_id) == {"verified": 14}
+
+
+def test_a_write_that_was_on_the_wire_during_a_takeover_is_named_with_its_epoch(new_place: Places) -> None:
+    found = late(new_place, 1)
+    assert found.landed > 0
+    assert found.detected == found.landed
+
+
+def test_daemons_and_a_command_run_each_slot_once_while_the_leader_is_killed_and_stopped(tmp_path: Path) -> None:
+    seen = watch(Places(tmp_path, None)(), Setup(slots=8, every_s=2, ttl_s=0.8, daemons=2), seed=3)
+    assert (seen.ran, seen.missed, seen.doubled, seen.twice, seen.stale, seen.lost) == (seen.due, 0, 0, 0, 0, 0)
+    assert seen.kills + seen.sleeps > 0
+    assert seen.faults == []
