@@ -10,9 +10,10 @@ from jobs.wiring import Wired
 from mappings.canonical import MANAGED
 from store.decisions import Decision
 from store.plans import Outcome, StoredPlan
+from sync.planning.threeway import Action
 
 ROW_FIELDS = (
-    "item", "connection", "record", "account", "name", "group", "fields", "state", "action", "reason",
+    "item", "connection", "record", "account", "name", "group", "fields", "kept", "state", "action", "reason",
     "base", "crm", "desired", "actor", "actor_kind", "owner_from", "owner_to", "decision", "result",
 )  # fmt: skip
 """Columns of a row, and the words a `--where` selector may use."""
@@ -96,6 +97,7 @@ class PlanView:
             "name": item["account_name"],
             "group": item["group"],
             "fields": item["fields"],
+            "kept": ",".join(one["field"] for one in changes if one["action"] == Action.OVERRIDDEN),
             "state": item["state"],
             "action": item["action"],
             "reason": item["reason"] or "",
@@ -114,7 +116,7 @@ class PlanView:
     def _values(self, change: Mapping[str, Any]) -> dict[str, str]:
         """One field of an item: its name and the three values."""
         sides = {side: self.side_value(change, side, f"{side}_kind") for side in ("base", "crm", "desired")}
-        return {"field": change["field"], **sides}
+        return {"field": change["field"], **sides, "action": change["action"]}
 
     def _side(self, changes: Sequence[Mapping[str, Any]], side: str, kind: str) -> str:
         """The values of one side, field by field; a single field needs no name before it."""

@@ -111,7 +111,11 @@ def guard_check(policies: Policies, engine: Engine, *, local_time: Callable[[], 
     ) -> tuple[GuardResult, ...]:
         wanted = {one.item_id: one.want for one in work}
         items = [row for row in plan.items.to_pylist() if row["item_id"] in wanted]
-        changes = [_with_edit(row, wanted) for row in plan.changes.to_pylist() if row["item_id"] in wanted]
+        changes = [
+            _with_edit(row, wanted)
+            for row in plan.changes.to_pylist()
+            if row["field"] in wanted.get(row["item_id"], ())
+        ]
         return guards.recheck(
             engine.table(items, ITEMS),
             engine.table(changes, CHANGES),
@@ -137,8 +141,5 @@ def digest_check(engine: Engine) -> Callable[[StoredPlan], str]:
 
 def _with_edit(row: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str | None]]) -> dict[str, Any]:
     """The change row with what is really written: a person may have put another value in place of ours."""
-    want = wanted[row["item_id"]]
-    if row["field"] not in want:
-        return dict(row)
-    value = want[row["field"]]
+    value = wanted[row["item_id"]][row["field"]]
     return {**row, "desired": value, "desired_kind": "clear" if value is None else "value"}

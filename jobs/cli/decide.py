@@ -18,6 +18,7 @@ from store.decisions import Verdict
 from store.persons import Role
 from store.voices import voices
 from sync.planning.decisions import WRITING
+from sync.planning.threeway import State
 
 ItemArguments = Annotated[list[str] | None, typer.Argument(help="Item ids; or select rows with --where.")]
 
@@ -32,9 +33,13 @@ def approve(
     ] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Approve items of a plan, to be written by the next apply. Conflicts need --take-ours."""
+    """Approve items of a plan, to be written by the next apply. Conflicts need --take-ours.
+
+    Where an item asks again because something beside a kept field is proposed, the kept field stays as it is unless
+    --take-ours is said.
+    """
     actions = ("approve", "review") if take_ours else ("approve",)
-    _decide("approve", items, where, reason, plan_id, actions, json_)
+    _decide("approve", items, where, reason, plan_id, actions, json_, take_ours=take_ours)
 
 
 def reject(
@@ -70,6 +75,7 @@ def _decide(
     as_json: bool,
     *,
     until: str | None = None,
+    take_ours: bool = True,
 ) -> None:
     if not items and not where:
         raise Stop(f"{verb}: name item ids, or select rows with --where (everything: --where 'item!=\"\"')", Exit.USAGE)
@@ -84,7 +90,8 @@ def _decide(
     selected = select_rows(view, where)
     is_second = verb == "approve" and wired.person.is_verified and bool(wired.mappings.policies.conflicts.requires)
     others = _approved_by_others(wired, view) if is_second else frozenset()
-    rows = decidable(_named(selected, items) if items else _open(selected, where, others), actions)
+    meant = _named(selected, items) if items else _open(selected, where, others)
+    rows = decidable([_beside_kept(row) for row in meant] if not take_ours else meant, actions)
     decide_rows(wired, chosen, rows, _verdict(verb), reason=reason, until=until)
     if as_json:
         emit_json(verb, {"plan": chosen, "items": [row["item"] for row in rows], "by": wired.person.label})
@@ -113,6 +120,13 @@ def decide_rows(
         same = [(row["fingerprint"], row["item"]) for row in rows if row["action"] == action]
         said = Verdict.TAKE_OURS if verdict is Verdict.APPROVE and action == "review" else verdict
         wired.decisions.decide(same, said, person=wired.person, reason=reason, plan_id=plan_id, expires_at=until)
+
+
+def _beside_kept(row: dict[str, Any]) -> dict[str, Any]:
+    """The row; one that only asks again for what stands beside a kept field is like any that may be approved."""
+    asks_again = row["action"] == "review" and row["kept"] and row["state"] == State.OVERRIDE_LAPSED
+    rest = {one["field"]: one["action"] for one in row["values"] if one["field"] not in row["kept"].split(",")}
+    return {**row, "action": "approve"} if asks_again and set(rest.values()) <= {"approve", "auto"} else row
 
 
 def _open(rows: list[dict[str, Any]], where: str, others: frozenset[str]) -> list[dict[str, Any]]:

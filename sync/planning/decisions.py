@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,10 +18,10 @@ Values = Mapping[str, str | None]
 class Verdict(StrEnum):
     """What a person said about an item."""
 
-    APPROVE = "approve"  # write what is proposed
+    APPROVE = "approve"  # write what is proposed; a field that a person refused earlier stays as it is
     REJECT = "reject"  # do not write
     KEEP_CRM = "keep_crm"  # what the CRM says becomes the agreed value, and the proposal is refused
-    TAKE_OURS = "take_ours"  # write what is proposed over what the CRM says
+    TAKE_OURS = "take_ours"  # write all that is proposed over what the CRM says, also what was refused earlier
     EDIT = "edit"  # write another value
     DEFER = "defer"  # ask again next time
     SPENT = "spent"  # the answer before was carried out; nobody says this, an apply run notes it
@@ -162,14 +162,24 @@ _EMPTYING = frozenset({State.CLEAR, *ADOPTING})
 
 def _writing(item: Row, rows: Iterable[Row], answer: Answer | None) -> Writing:
     edited = answer.edited if answer is not None and answer.verdict is Verdict.EDIT else {}
-    listed = [row for row in rows if row["desired_kind"] != "abstain"]
+    takes_all = answer is not None and answer.verdict is Verdict.TAKE_OURS
+    listed = [
+        row
+        for row in rows
+        if row["desired_kind"] != "abstain"
+        if takes_all or row["field"] in edited or row["action"] != Action.OVERRIDDEN
+    ]
     want = {row["field"]: edited.get(row["field"], row["desired"]) for row in listed}
     replaced = [row for row in listed if want[row["field"]] != row["desired"]]
+    refusals = [_refused(row, want[row["field"]], answer) for row in replaced]
+    # An earlier refusal is over once its proposal was taken: the CRM going back there is to be asked about.
+    retracted = [row for row in listed if row["action"] == Action.OVERRIDDEN and row not in replaced]
+    refusals += [replace(_refused(row, row["desired"], answer), refused=row["crm"]) for row in retracted]
     return Writing(
         item=item,
         before={row["field"]: row["crm"] for row in listed},
         want=want,
-        refusals=tuple(_refused(row, want[row["field"]], answer) for row in replaced),
+        refusals=tuple(refusals),
     )
 
 

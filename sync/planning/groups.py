@@ -37,7 +37,11 @@ CAUTION: tuple[Action, ...] = (
     Action.APPROVE,
     Action.AUTO,
 )
-"""What happens to a group: the most cautious of its fields' actions, so no field carries another along."""
+"""What happens to a group: the most cautious of its fields' actions, so no field carries another along.
+
+A field that a person refused keeps its group quiet only while nothing else of the group is proposed: where something
+is, the proposal is another one, and the group asks again.
+"""
 
 WRITABLE = frozenset({Action.REVIEW, Action.APPROVE, Action.AUTO})
 """Actions that may still end in a write."""
@@ -68,6 +72,7 @@ def with_item_ids(differences: Frame, items: Frame) -> Frame:
 def _aggregates() -> list[Expr]:
     about = [nw.col(name).max() for name in ("account_id", "account_name", "depth")]
     worst = [nw.col(name).min() for name in ("_state", "_action", "_lane", "_why")]
+    worst.append(nw.when(one_of(nw.col("action"), WRITABLE)).then(nw.col("_action")).min().alias("_proposed"))
     per_field = [_of_field(name, "field").alias(f"_name_{name}") for name in MANAGED]
     texts = [_of_field(name, "_text").alias(f"_text_{name}") for name in MANAGED]
     return [*about, *worst, *per_field, *texts]
@@ -81,15 +86,18 @@ def _of_field(name: str, column: str) -> Expr:
 def _columns() -> list[Expr]:
     names = [nw.col(f"_name_{name}") for name in MANAGED]
     texts = [nw.col(f"_text_{name}") for name in MANAGED]
-    action = nw.col("_action")
-    mixed = ~nw.col("_adopted").is_null() & (action > CAUTION.index(Action.REVIEW))
-    careful = nw.when(mixed).then(nw.lit(CAUTION.index(Action.REVIEW))).otherwise(action)
+    action, review = nw.col("_action"), CAUTION.index(Action.REVIEW)
+    mixed = ~nw.col("_adopted").is_null() & (action > review)
+    asks_again = (action == CAUTION.index(Action.OVERRIDDEN)) & ~nw.col("_proposed").is_null()
+    careful = nw.when(mixed | asks_again).then(nw.lit(review)).otherwise(action)
+    lapsed = SEVERITY.index(State.OVERRIDE_LAPSED)
+    state = nw.when(asks_again & (nw.col("_state") > lapsed)).then(nw.lit(lapsed)).otherwise(nw.col("_state"))
     return [
         *[nw.col(name) for name in GROUP_KEY],
         nw.col("account_id"),
         nw.col("account_name"),
         nw.concat_str(names, separator=",", ignore_nulls=True).alias("fields"),
-        _named(nw.col("_state"), SEVERITY).alias("state"),
+        _named(state, SEVERITY).alias("state"),
         _named(careful, CAUTION).alias("action"),
         lane_name(nw.col("_lane")).alias("lane"),
         nw.col("depth"),

@@ -94,6 +94,49 @@ def test_an_edit_writes_the_persons_value_and_refuses_ours(planned: tuple[Rows, 
     )
 
 
+@pytest.fixture(scope="module")
+def asked_again(
+    plan_of: Callable[..., Plan], world: Callable[..., World], rows_of: Callable[[Any], Rows]
+) -> tuple[Rows, Rows]:
+    """A group in which Mia kept the owner earlier, and another territory is proposed now."""
+    values = {"record_id": "1", "owner": "005A", "territory": "west"}
+    kept = {"record_id": "1", "field": "owner", "kept": "005A", "refused": "005B", "by": "mia"}
+    wish = {"record_id": "1", "owner": "005B", "territory": "east"}
+    plan = plan_of([wish], world(records=[values], agreed=[values], overrides=[kept]))
+    return rows_of(plan.items), rows_of(plan.changes)
+
+
+@pytest.mark.parametrize(
+    ("answer", "want", "refusals"),
+    {
+        "an approval leaves the kept field": (say(Verdict.APPROVE), {"territory": "east"}, []),
+        "taking ours takes the kept field too, and takes the refusal back": (
+            say(Verdict.TAKE_OURS),
+            {"owner": "005B", "territory": "east"},
+            [("owner", "005B", "005A")],
+        ),
+        "an edit of the rest leaves the kept field": (
+            say(Verdict.EDIT, edited={"territory": "north"}),
+            {"territory": "north"},
+            [("territory", "north", "east")],
+        ),
+        "an edit of the kept field writes it": (
+            say(Verdict.EDIT, edited={"owner": "005C"}),
+            {"owner": "005C", "territory": "east"},
+            [("owner", "005C", "005B")],
+        ),
+    }.values(),
+)
+def test_a_field_kept_earlier_is_not_carried_along(
+    asked_again: tuple[Rows, Rows], answer: Answer, want: dict[str, str], refusals: list[tuple[str, str, str]]
+) -> None:
+    (item,), changes = asked_again
+    assert item["action"] == "review"
+    (writing,) = resolve([item], changes, {item["fingerprint"]: answer}, now=NOW).writings
+    assert writing.want == want
+    assert [(one.field, one.kept, one.refused) for one in writing.refusals] == refusals
+
+
 def test_rejected_deferred_and_expired_answers_write_nothing(planned: tuple[Rows, Rows]) -> None:
     told = answered(
         planned,
@@ -179,7 +222,10 @@ CRM = st.fixed_dictionaries({name: st.sampled_from([*PICK[name], None]) for name
 AGREED = st.fixed_dictionaries({}, optional={name: st.sampled_from([*PICK[name], ...]) for name in FIELDS})
 WANTED = st.fixed_dictionaries({}, optional={name: st.sampled_from(PICK[name]) for name in FIELDS})
 GONE = st.sampled_from([False] * 9 + [True])
-RECORDS = st.lists(st.tuples(CRM, AGREED, WANTED, GONE), min_size=15, max_size=40)
+KEPT = st.one_of(  # what somebody kept earlier: field, against which proposal
+    st.none(), st.sampled_from(FIELDS[:2]).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(PICK[name])))
+)
+RECORDS = st.lists(st.tuples(CRM, AGREED, WANTED, GONE, KEPT), min_size=15, max_size=40)
 POLICY = st.builds(
     FieldPolicy,
     group=st.sampled_from(["", "ownership"]),
@@ -195,15 +241,24 @@ VERDICTS = st.sampled_from(
 )
 
 
+Drawn = tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool, tuple[str, str | None] | None]
+"""CRM, agreed and wanted values of a record, whether it is gone, and what somebody kept."""
+
+
 class Books:
     """A CRM and Platbook's memory of it, as an apply run without faults would leave them."""
 
-    def __init__(self, rows: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool]]) -> None:
-        self.crm = {f"{i:02}": dict(crm) for i, (crm, _, _, _) in enumerate(rows)}
-        self.agreed = {f"{i:02}": dict(agreed) for i, (_, agreed, _, _) in enumerate(rows)}
-        self.wanted = [{"record_id": f"{i:02}", **wish} for i, (_, _, wish, gone) in enumerate(rows) if not gone]
+    def __init__(self, rows: list[Drawn]) -> None:
+        self.crm = {f"{i:02}": dict(row[0]) for i, row in enumerate(rows)}
+        self.agreed = {f"{i:02}": dict(row[1]) for i, row in enumerate(rows)}
+        self.wanted = [{"record_id": f"{i:02}", **row[2]} for i, row in enumerate(rows) if not row[3]]
         self.gone = {f"{i:02}" for i, row in enumerate(rows) if row[3]}
         self.overrides: dict[tuple[str, str], dict[str, Any]] = {}
+        for record, row in zip(self.crm, rows, strict=True):
+            if row[4]:
+                name, refused = row[4]
+                kept = {"record_id": record, "field": name, "kept": self.crm[record][name], "refused": refused}
+                self.overrides[record, name] = {**kept, "by": "mia", "reason": "hers"}
 
     def tables(self) -> dict[str, Rows]:
         return {
@@ -233,7 +288,7 @@ class Books:
 @settings(max_examples=10, deadline=None)
 @given(rows=RECORDS, owner=POLICY, territory=POLICY, system=POLICY, verdicts=st.lists(VERDICTS, min_size=5, max_size=5))
 def test_after_a_finished_plan_the_next_one_has_nothing_to_write_and_nothing_to_agree(
-    rows: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool]],
+    rows: list[Drawn],
     owner: FieldPolicy,
     territory: FieldPolicy,
     system: FieldPolicy,
@@ -247,9 +302,36 @@ def test_after_a_finished_plan_the_next_one_has_nothing_to_write_and_nothing_to_
     rules = policies({"owner": owner, "territory": territory, "health_system": system})
     first = plan_of(books.wanted, world(**books.tables()), rules)
     items, changes = rows_of(first.items.sort("sequence")), rows_of(first.changes)
+    assert {row["item_id"]: row["action"] for row in items} == group_actions(changes)
     answers = {row["fingerprint"]: verdicts[i % len(verdicts)] for i, row in enumerate(items)}
     books.carry_out(resolve(items, changes, answers, now=NOW), changes)
     second = plan_of(books.wanted, world(**books.tables()), rules)
     assert [row for row in rows_of(second.items) if row["action"] in WRITABLE] == []
     assert [row for row in rows_of(second.changes) if row["action"] == "agree"] == []
     assert not {row["record_id"] for row in rows_of(second.items)} & books.gone
+
+
+def group_actions(changes: Rows) -> dict[str, str]:
+    """Item id -> what happens to the group, read field by field: the most careful, but a refusal alone keeps quiet."""
+    grouped: dict[tuple[str, str], Rows] = {}
+    for row in changes:
+        grouped.setdefault((row["record_id"], row["group"]), []).append(row)
+    return {
+        item_ids.pop(): _group_action(rows)
+        for rows in grouped.values()
+        if (item_ids := {row["item_id"] for row in rows if row["item_id"]})
+    }
+
+
+def _group_action(rows: Rows) -> str:
+    actions = {row["action"] for row in rows}
+    asks = actions & {"review", "approve", "auto"}
+    adopts = any(row["action"] == "agree" and row["state"] in ("takeover", "drift", "conflict") for row in rows)
+    for quiet in ("blocked", "held"):
+        if quiet in actions:
+            return quiet
+    if "overridden" in actions:
+        return "review" if asks else "overridden"
+    if "review" in asks or adopts:
+        return "review"
+    return "approve" if "approve" in asks else "auto"

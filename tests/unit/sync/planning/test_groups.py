@@ -63,14 +63,39 @@ def test_a_blocked_field_blocks_its_group_with_its_reason(items_of: Callable[...
     assert item["reason"] == "the proposed owner is inactive in this CRM; name a successor"
 
 
-def test_a_refused_owner_keeps_the_rest_of_its_group_back(items_of: Callable[..., Rows]) -> None:
+REFUSED = {"record_id": "1", "field": "owner", "kept": "005A", "refused": "005B", "by": "mia", "reason": "hers"}
+
+
+def test_a_group_asks_again_when_another_field_of_it_is_proposed_anew(
+    items_of: Callable[..., Rows], policies: Callable[..., Policies]
+) -> None:
+    values = {"owner": "005A", "territory": "west"}
+    automatic = policies({name: FieldPolicy(group="ownership", on_update="auto") for name in values})
+    wish = {"owner": "005B", "territory": "west"}
+    (quiet,) = items_of(values, values, wish, automatic, overrides=[REFUSED])
+    (asked,) = items_of(values, values, {**wish, "territory": "east"}, automatic, overrides=[REFUSED])
+    assert (quiet["state"], quiet["action"]) == ("overridden", "overridden")
+    assert (asked["state"], asked["action"], asked["fields"]) == ("override_lapsed", "review", "owner,territory")
+    assert asked["reason"] == "kept by mia: hers"
+
+
+def test_a_group_that_is_blocked_or_held_does_not_ask_again(items_of: Callable[..., Rows]) -> None:
+    values = {"owner": "005A", "owner_role": "GEO", "territory": "west"}
+    wish = {"owner": "005B", "territory": "east"}
+    hold = {"record_id": "1", "group": "ownership", "kind": "lock", "reason": "merger", "by": "mia"}
+    (held,) = items_of(values, values, wish, overrides=[REFUSED], holds=[hold])
+    assert held["action"] == "held"
+    kept_role = {**REFUSED, "field": "owner_role", "kept": "GEO", "refused": "PRIMARY"}
+    (blocked,) = items_of(values, values, {"owner": "005X", "owner_role": "PRIMARY"}, overrides=[kept_role])
+    assert (blocked["state"], blocked["action"]) == ("invalid", "blocked")
+
+
+def test_a_conflict_beside_a_refusal_is_shown_as_the_conflict(items_of: Callable[..., Rows]) -> None:
+    values = {"owner": "005A", "territory": "west"}
     (item,) = items_of(
-        {"owner": "005A", "territory": "west"},
-        {"owner": "005A", "territory": "west"},
-        {"owner": "005B", "territory": "east"},
-        overrides=[{"record_id": "1", "field": "owner", "kept": "005A", "refused": "005B", "by": "mia"}],
+        {**values, "territory": "north"}, values, {"owner": "005B", "territory": "east"}, overrides=[REFUSED]
     )
-    assert (item["state"], item["action"]) == ("overridden", "overridden")
+    assert (item["state"], item["action"]) == ("conflict", "review")
 
 
 def test_a_group_in_which_the_policy_adopts_a_field_is_not_written_without_asking(
