@@ -62,16 +62,23 @@ class Pushed:
     is_traced: bool = False  # read back with its history
 
 
-def push_floor(kind: str, items: Iterable[Pushed]) -> int:
+def push_floor(kind: str, items: Iterable[Pushed], *, canary: Sequence[Pushed] = ()) -> int:
     """Calls for writing these items, with the reads that make the writes safe: records count, not items.
 
-    Lanes are read, written and read back each for itself.
+    Lanes are read, written and read back each for itself. `canary` are those of the items that were read back before
+    any other was sent: conditional ones share the reading with the others, elsewhere they have their own.
     """
-    listed = list(items)
+    listed, apart = list(items), [one for one in canary if one.lane != "conditional"]
+    first = {(one.record_id, one.lane) for one in apart}
+    others = [one for one in listed if (one.record_id, one.lane) not in first]
     if kind == "salesforce":
-        return _salesforce_push(listed)
-    parents = [one for one in listed if one.lane == "association"]
-    others = [one for one in listed if one.lane != "association"]
+        return _salesforce_push(apart) + _salesforce_push(others, canary=_records(canary) - _records(apart))
+    return _hubspot_push(apart) + _hubspot_push(others)
+
+
+def _hubspot_push(items: Sequence[Pushed]) -> int:
+    parents = [one for one in items if one.lane == "association"]
+    others = [one for one in items if one.lane != "association"]
     return hubspot.push_floor(
         _records(others),
         traced=_records(one for one in others if one.is_traced),
@@ -81,7 +88,7 @@ def push_floor(kind: str, items: Iterable[Pushed]) -> int:
     )
 
 
-def _salesforce_push(items: Sequence[Pushed]) -> int:
+def _salesforce_push(items: Sequence[Pushed], *, canary: int = 0) -> int:
     conditional = [one for one in items if one.lane == "conditional"]
     checked = _records(one for one in conditional if one.owner)
     batch = [one for one in items if one.lane == "batch"]
@@ -89,7 +96,7 @@ def _salesforce_push(items: Sequence[Pushed]) -> int:
     pairs = Counter(one.owner for one in items if one.lane == "team")
     return sum(
         (
-            salesforce.push_floor(conditional=_records(conditional), team_checks=checked),
+            salesforce.push_floor(conditional=_records(conditional), team_checks=checked, canary=canary),
             salesforce.push_floor(batch=_records(batch)),
             salesforce.bulk_floor(jobs) + 2 * -(-jobs // salesforce.RETRIEVE_ROWS),
             salesforce.team_floor(pairs.values()),

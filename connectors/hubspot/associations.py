@@ -17,7 +17,8 @@ from connectors.protocol import Verdict, Write, WriteResult
 
 CHILD_TO_PARENT = 14
 READ_BATCH = 1_000
-WRITE_BATCH = 100  # the archive limit; creating would take 2,000, but one size keeps the two steps together
+MOVE_BATCH = 100  # the archive limit: the two steps of a record stay close together
+CREATE_BATCH = 1_000  # HubSpot takes 2,000; a first parent needs no step before
 
 T = TypeVar("T")
 _TYPE_NAMES = {5: "deal_to_company", 341: "deal_to_company_unlabeled"}
@@ -50,7 +51,7 @@ Pair = tuple[Write, str]  # a row, and the parent company that one step removes 
 
 @dataclass(slots=True)
 class ParentChange:
-    """Applies parent changes: first every old parent away, then every new one in place."""
+    """Applies parent changes: first old parents away, then new ones in place; records that had none come last."""
 
     session: HubSpotSession
     stamp: str
@@ -62,7 +63,7 @@ class ParentChange:
         actual = read_parents(self.session, [write.record_id for write in writes])
         results = {write.key: early for write in writes if (early := _without_writing(write, actual)) is not None}
         waiting = [write for write in writes if write.key not in results]
-        for part in chunks(waiting, WRITE_BATCH):
+        for part in _parts(waiting, actual):
             results.update(self._two_steps(part, actual))
         return [results[write.key] for write in writes]
 
@@ -163,6 +164,15 @@ def chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
+
+
+def _parts(writes: Sequence[Write], actual: Mapping[str, str | None]) -> list[list[Write]]:
+    """The rows as they are sent together: moves by the hundred, first parents with the last of them and after."""
+    moving = [write for write in writes if actual[write.record_id]]
+    first = [write for write in writes if not actual[write.record_id]]
+    *before, last = [list(part) for part in chunks(moving, MOVE_BATCH)] or [[]]
+    room = CREATE_BATCH - len(last)
+    return [*before, last + first[:room], *(list(part) for part in chunks(first[room:], CREATE_BATCH))]
 
 
 def _without_writing(write: Write, actual: Mapping[str, str | None]) -> WriteResult | None:

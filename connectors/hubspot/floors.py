@@ -51,15 +51,18 @@ def push_floor(
     """Requests of a safe push: read, write and read back 100 rows each.
 
     `traced` of the updates, and of the parents, are read back with their history, which HubSpot gives for 50 a request
-    at most. A parent is read before and after with its record and its association (1,000 a request), and a change of it
-    is one row to remove (100 a request) and one to set (2,000). Rows that already hold the wanted value are no updates:
-    a push of nothing costs nothing.
+    at most. A parent is read before and after with its record and its association (1,000 a request), and its
+    association once more as it is written. A move is one row to remove and one to set, 100 a request since the two stay
+    together; a first parent is one row to set (1,000 a request, some of them with the last moves). Rows that already
+    hold the wanted value are no updates: a push of nothing costs nothing.
     """
     changed = max(parents_added, parents_removed)
     parents_back = _parts(parents_traced, 50) + _parts(changed - parents_traced, 100)
-    reads = _parts(changed, 100) + parents_back + 2 * _parts(changed, 1000)
+    reads = _parts(changed, 100) + parents_back + 3 * _parts(changed, 1000)
     back = _parts(traced, 50) + _parts(updates - traced, 100)
-    return 2 * _parts(updates, 100) + back + reads + _parts(parents_removed, 100) + _parts(parents_added, 2000)
+    moved = min(parents_added, parents_removed)
+    sets = _parts(moved, 100) + _parts(parents_added - moved - (900 if moved else 0), 1000)
+    return 2 * _parts(updates, 100) + back + reads + _parts(parents_removed, 100) + sets
 
 
 def _pages(records: int, size: int) -> int:
@@ -67,4 +70,4 @@ def _pages(records: int, size: int) -> int:
 
 
 def _parts(rows: int, size: int) -> int:
-    return -(-rows // size)
+    return -(-max(rows, 0) // size)

@@ -20,8 +20,11 @@ TEAM_IDS = 400  # account ids in one team query; keeps the address below 16 KB
 
 
 def pull_floor(counts: Iterable[int], page: int = PAGE_ROWS) -> int:
-    """Give the calls for pulling objects of these row counts; an empty object still costs its one query."""
-    return sum(max(1, _calls(count, page)) for count in counts)
+    """Give the calls for pulling objects of these row counts, by pages or by a query that counts and a Bulk query.
+
+    An empty object still costs its one query.
+    """
+    return sum(min(max(1, _calls(count, page)), 1 + extract_floor(count)) for count in counts)
 
 
 def extract_floor(rows: int, *, polls: int = 1) -> int:
@@ -29,15 +32,18 @@ def extract_floor(rows: int, *, polls: int = 1) -> int:
     return 1 + polls + max(1, _calls(rows, EXTRACT_ROWS))
 
 
-def push_floor(*, conditional: int = 0, batch: int = 0, team_checks: int = 0, verify: bool = True) -> int:
+def push_floor(*, conditional: int = 0, batch: int = 0, team_checks: int = 0, canary: int = 0) -> int:
     """Give the calls for writing these numbers of records, with the reads that make the writes safe.
 
     conditional: one composite for the ETags and one for the writes per 25. batch: one retrieve before per 2,000 and
     one composite per 1,000. Both: one verifying retrieve per 2,000 together. team_checks: accounts asked for a team.
+    canary: how many of the conditional ones are written and read back before the others.
     """
     before = _calls(conditional, CONDITIONAL_ROWS) + _calls(batch, RETRIEVE_ROWS)
-    writes = _calls(conditional, CONDITIONAL_ROWS) + _calls(batch, BATCH_ROWS)
-    after = _calls(conditional + batch, RETRIEVE_ROWS) if verify else 0
+    writes = (
+        _calls(canary, CONDITIONAL_ROWS) + _calls(conditional - canary, CONDITIONAL_ROWS) + _calls(batch, BATCH_ROWS)
+    )
+    after = _calls(canary, RETRIEVE_ROWS) + _calls(conditional - canary + batch, RETRIEVE_ROWS)
     return before + writes + after + _calls(team_checks, TEAM_IDS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from threading import Event
@@ -13,6 +13,7 @@ import typer
 
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
+from jobs.applying.cost import run_floor
 from jobs.applying.model import DONE, ApplyDeps, ApplyResult, ItemState, PlanRefused
 from jobs.applying.permission import OBSERVING
 from jobs.applying.wired import apply_deps, watched_fields
@@ -23,15 +24,12 @@ from jobs.cli.plan import show_summary
 from jobs.cli.pull import show_pull
 from jobs.cli.selecting import PlanOption, ReasonOption
 from jobs.difflog import log_plan
-from jobs.floors import Pushed, push_floor
 from jobs.plan import make_plan
 from jobs.present import view_plan
 from jobs.pull import pull
 from jobs.wiring import Wired
-from store import audit, journal
-from store.database import Database
+from store import audit
 from store.decisions import Acceptance
-from store.journal import JournalRow
 from store.plans import PlanStatus
 
 AcceptOption = Annotated[
@@ -168,40 +166,13 @@ def show_applied(wired: Wired, result: ApplyResult) -> None:
         f"{others['owner_events']:,} owner changes applied"
     )
     _show_left(result)
+    watched = watched_fields(wired.mappings.policies.conflicts)
     for name, calls in result.calls.items():
-        made, floor = calls["reads"] + calls["writes"], push_floor(name, pushed(wired, result, name))
+        made, floor = calls["reads"] + calls["writes"], run_floor(wired.database, result, name, watched=watched)
         share = f", {made / floor:.2f} times as many" if floor else ""
         say(f"{name}: {calls['reads']} reads, {calls['writes']} writes; {made} calls, floor {floor}{share}")
     if result.halted:
         say(f"stopped early: {result.halted}", style="yellow")
-
-
-def pushed(wired: Wired, result: ApplyResult, connection: str) -> list[Pushed]:
-    """What a run had on the wire on a connection."""
-    watched = watched_fields(wired.mappings.policies.conflicts)
-    return pushed_items(wired.database, result, connection, watched=watched)
-
-
-def pushed_items(database: Database, result: ApplyResult, connection: str, *, watched: Collection[str]) -> list[Pushed]:
-    """The items of a run on the wire, as the journal knows them. `watched` fields are read back with their history."""
-    with database.read() as conn:
-        rows = [row for row in journal.of_plan(conn, result.plan_id) if row.run_id == result.run_id]
-    return [
-        Pushed(
-            record_id=row.record_id,
-            lane=row.lane,
-            owner=_owner_change(row),
-            had_parent=bool(row.pre_image.get("parent")),
-            is_traced=any(name in watched for name in row.want),
-        )
-        for row in rows
-        if row.connection == connection
-    ]
-
-
-def _owner_change(row: JournalRow) -> tuple[str, str] | None:
-    old, new = row.pre_image.get("owner"), row.want.get("owner")
-    return (old or "", new) if new and old != new else None
 
 
 def _show_left(result: ApplyResult) -> None:

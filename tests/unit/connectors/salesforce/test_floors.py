@@ -13,7 +13,8 @@ from connectors.salesforce.floors import BULK_FROM_ROWS, bulk_floor, pull_floor,
         ([0], 1),  # the query that says there is nothing
         ([2000], 1),
         ([2001], 2),
-        ([100_000, 40, 0], 52),  # 50 + 1 + 1
+        ([8000, 40, 0], 6),  # 4 + 1 + 1
+        ([100_000, 40, 0], 7),  # a query that counts, a Bulk query with one poll and 2 pages; 1 + 1
     ],
 )
 def test_a_pull_costs_its_pages(counts: list[int], calls: int) -> None:
@@ -29,12 +30,12 @@ def test_a_pull_costs_its_pages(counts: list[int], calls: int) -> None:
         ({"batch": 1000}, 3),  # read, write, verify
         ({"batch": 2001}, 7),  # 2 + 3 + 2
         ({"conditional": 100, "batch": 1000}, 11),  # 4 + 4, 1 + 1, one verify for all 1,100
-        ({"conditional": 25, "verify": False}, 2),
+        ({"conditional": 100, "canary": 10}, 11),  # 4 ETags, 1 + 4 writes, each verified
         ({"conditional": 25, "team_checks": 401}, 5),  # 3 + 2
     ],
 )
 def test_a_push_costs_its_reads_writes_and_checks(parts: dict[str, int], calls: int) -> None:
-    assert push_floor(**parts) == calls  # type: ignore[arg-type]  # verify is a bool among ints
+    assert push_floor(**parts) == calls
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,6 @@ def test_owner_changes_with_teams_cost_a_call_per_pair_and_200(pairs: list[int],
 
 def test_the_choice_between_collections_and_a_job_is_never_far_from_the_better() -> None:
     for rows in range(100, 30_000, 100):
-        collections = push_floor(batch=rows, verify=False) - -(-rows // 2000)  # without the read before
+        collections = push_floor(batch=rows) - 2 * -(-rows // 2000)  # without the reads before and after
         chosen = bulk_floor(rows) if rows >= BULK_FROM_ROWS else collections
         assert chosen <= 1.5 * min(collections, bulk_floor(rows))
