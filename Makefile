@@ -3,9 +3,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SPARK_INSTALLED := $(VENV)/.spark-installed
+PEERS_INSTALLED := $(VENV)/.peers-installed
+LABELLED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench drill install spark lock
+.PHONY: help demo test check bench drill install spark peers lock
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,8 +25,9 @@ check: $(INSTALLED) ## ruff, mypy --strict, import-linter, layout and docs tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_layout.py tests/test_docs.py
 
-bench: $(INSTALLED) ## benchmarks, as ratios against a reference measured in the same run
+bench: $(INSTALLED) ## benchmarks, as ratios against a reference measured in the same run; with LABELLED=DIR also identity beside Splink
 	$(BIN)/python -m bench
+	$(if $(LABELLED),$(BIN)/python -m bench.identity --data $(LABELLED),@echo "identity: no labelled hospitals named, so it is not scored; make bench LABELLED=DIR")
 
 drill: $(INSTALLED) ## the deep drills: crashes, real kills, races of people, storms of faults; hours. One: make drill SECTION="races --count 4"
 	$(BIN)/python -m tests.drills.deep $(SECTION)
@@ -44,6 +47,13 @@ $(SPARK_INSTALLED): requirements-spark.lock $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-spark.lock
 	@touch $(SPARK_INSTALLED)
 
+peers: $(PEERS_INSTALLED) ## add Splink and scikit-learn to .venv, for the identity bench alone
+
+$(PEERS_INSTALLED): requirements-peers.lock $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-peers.lock
+	@touch $(PEERS_INSTALLED)
+
 lock: ## renew the lock files (needs uv)
 	uv pip compile pyproject.toml --extra demo --extra postgres --extra dev --generate-hashes --no-header --universal --python-version 3.11 -o requirements.lock
 	echo 'pyspark>=3.5.3,<5' | uv pip compile - --generate-hashes --no-header --universal --python-version 3.11 -o requirements-spark.lock
+	printf 'splink>=5,<6\nscikit-learn>=1.5,<2\n' | uv pip compile - -c requirements.lock --generate-hashes --no-header --universal --python-version 3.11 -o requirements-peers.lock
