@@ -21,7 +21,7 @@ class Org:
     org_id: str  # Salesforce organization id, HubSpot portal id
     name: str
     api_version: str
-    user_id: str  # the user Platbook acts as; "" where the CRM has none
+    user_id: str  # the user, or on HubSpot the app, that Platbook writes as; "" where the CRM does not say
     is_sandbox: bool | None = None
 
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from hubspot import HubSpot
 
-from connectors.errors import Fatal, Rejected
+from connectors.errors import ConnectorError, Fatal, Rejected
 from connectors.hubspot.auth import (
     Credentials,
     FixedBearer,
@@ -73,6 +74,8 @@ class HubSpotSession:
             read_timeout_s=settings.read_timeout_s,
         )
         self._tokens = self._token_source(credentials)
+        self._is_private = isinstance(credentials, StaticToken)
+        self._app_id: str | None = None
         self.transport = Transport(wire, self.meter, self._tokens.bearer)
         self._apis: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
@@ -89,6 +92,27 @@ class HubSpotSession:
     def fetch(self, path: str) -> dict[str, Any]:
         """The JSON of a GET that the client library has no method for."""
         return self._with_retries(Call(route=f"GET {path}"), lambda: self.transport.fetch(path))
+
+    def app_id(self) -> str:
+        """The app that the token belongs to, as property history names it; "" where HubSpot does not say.
+
+        Asked once, counted as a login. What HubSpot answers is only used to tell our own writes from other apps'.
+        """
+        if self._app_id is None:
+            token = self._tokens.bearer()
+            try:
+                answer = self._once(*self._who_am_i(token), None)
+            except ConnectorError:
+                answer = {}
+            self._app_id = str(answer.get("appId") or answer.get("app_id") or "")
+        return self._app_id
+
+    def _who_am_i(self, token: str) -> tuple[Call, Callable[[], Any]]:
+        if self._is_private:
+            path = "/oauth/v2/private-apps/get/access-token-info"
+            return Call(route=f"POST {path}", login=True), lambda: self.transport.ask(path, {"tokenKey": token})
+        path = "/oauth/v1/access-tokens/"
+        return Call(route=f"GET {path}", login=True), lambda: self.transport.fetch(path + quote(token, safe=""))
 
     def write(
         self, call: Call, before_send: Callable[[], None], method: Callable[..., Any], *args: Any

@@ -49,7 +49,7 @@ class HubSpotSource:
             org_id=portal,
             name=f"HubSpot portal {portal}",
             api_version=self._session.settings.api_version,
-            user_id="",
+            user_id=self._session.app_id(),
             is_sandbox=kind in {"SANDBOX", "DEVELOPER_TEST"} if kind else None,
         )
 

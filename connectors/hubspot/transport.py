@@ -98,6 +98,11 @@ class Transport:
         """GET of a path that the client library has no package for."""
         return self._send("GET", self._settings.base_url + path, headers={"Accept": "application/json"})
 
+    def ask(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """POST of a path that the client library has no package for."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        return self._send("POST", self._settings.base_url + path, headers=headers, body=body)
+
     def close(self) -> None:
         self._pool.clear()
 

@@ -130,7 +130,7 @@ class TestPull:
     def test_a_refresh_token_opens_the_portal(self, connect: Connect) -> None:
         session = connect(RefreshGrant(client_id="sandbox", client_secret="sandbox", refresh_token="sandbox"))
         HubSpotSource(session).org()
-        assert (session.meter.logins, session.meter.reads) == (1, 1)
+        assert (session.meter.logins, session.meter.reads) == (2, 1)  # the token, and whose it is
         with pytest.raises(Fatal, match="install the app again"):
             HubSpotSource(
                 connect(RefreshGrant(client_id="sandbox", client_secret="bad", refresh_token="sandbox"))
@@ -354,3 +354,17 @@ class TestParents:
         result = send(session, move(MERCY, LAKESIDE, SYSTEM), lane=Lane.ASSOCIATION)[MERCY]
         assert result.verdict is Verdict.UNKNOWN
         assert company(crm, MERCY)[PARENT] == LAKESIDE
+
+
+class TestWhoWeAre:
+    def test_our_own_writes_are_known_from_those_of_other_apps(self, crm: Sandbox, session: HubSpotSession) -> None:
+        source, target = HubSpotSource(session), HubSpotTarget(session)
+        ours = source.org().user_id
+        send(session, write(MERCY, hubspot_owner_id=BEA))
+        assert ours
+        assert target.history([MERCY], ["hubspot_owner_id"])[MERCY][0].source_id == ours
+
+    def test_a_portal_that_does_not_say_is_read_all_the_same(self, crm: Sandbox, session: HubSpotSession) -> None:
+        crm.world.faults.add(Fault(verb=Verb.STATUS, system="hubspot", route="access-token-info", status=404))
+        org = HubSpotSource(session).org()
+        assert (org.user_id, bool(org.org_id)) == ("", True)
