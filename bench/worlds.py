@@ -91,7 +91,7 @@ def world_of(made: Mapping[str, pl.DataFrame]) -> World:
 def _wanted(world: World, mappings: Mappings, engine: Engine) -> pl.DataFrame:
     """What the rules want of every record of a world."""
     findings, _ = core.find_out(world, mappings, AS_OF, engine)
-    desired = core.propose(world, findings, mappings.policies, engine)
+    desired = core.propose(world, findings, mappings.policies, engine).values
     collected: pl.DataFrame = engine.materialize(desired).to_native().collect()
     return collected
 

@@ -6,6 +6,7 @@ wanted to say the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import narwhals as nw
@@ -20,7 +21,7 @@ from sync.problem import Problem
 from sync.segmentation.tiers import json_text
 from sync.structure import Structure
 from sync.territory.people import native_users
-from sync.territory.routing import route, routing_facts, with_motion, with_routing_facts
+from sync.territory.routing import route, routing_facts, with_routing_facts
 from sync.world import TEXT, World
 
 
@@ -31,7 +32,9 @@ class Findings:
     links: Frame  # one row per record and firm
     accounts: Frame
     hierarchy: Frame
-    tiers: Frame
+    tiers: Frame  # lazy: the verdicts, inherited
+    verdicts: Frame  # TIERS per holder_account_id
+    holders: Frame  # HOLDERS
     facts: Frame  # bounds of the facts, one row per deciding organisation
     ownership: Frame
     events: Frame  # only accounts that changed their system between two deliveries
@@ -39,48 +42,86 @@ class Findings:
     roots: Frame  # account_id of organisations the vendor names as their own parent
     blanks: Frame  # account_id of firms whose system vanished from the feed
     structure: Structure
-    profiles: Frame | None = None  # PROFILES
+    profiles: Frame | None = None  # PROFILES; lazy: what is described, inherited
+    described: Frame | None = None  # PROFILES per holder_account_id
     open_pairs: tuple[OpenPair, ...] = ()  # parties that may be one organisation; a person decides
     disagreements: tuple[Problem, ...] = ()  # sources that differ, values that expired, registers that contradict
 
 
 _FLAG = {"reason": "flag_reason", "rule": "flag_rule", "source_ref": "flag_ref", "events": "flag_events"}
-_ABOUT = (
-    *("account_id", "account_name", "parent_account_id", "parent_name", "depth", "basis", "source_ref", "conflict"),
-    *("member_of", "is_named_root", "is_blank", "owner_email", "owner_role", "owner_rule", "owner_evidence"),
-    *("territory", "state", "routing_queue", "routing_rule", "tier", "tier_status", "tier_evidence", "is_known"),
-    *("event", "old_system", "flag_reason", "flag_rule", "flag_ref", "flag_events"),
+_VALUED = (
+    *("account_id", "parent_account_id", "conflict", "member_of", "is_named_root", "is_blank", "owner_email"),
+    *("owner_role", "territory", "routing_queue", "tier", "tier_status", "is_known", "flag_reason"),
 )
+"""What the values of a record are made of."""
+
+_TOLD = (
+    *("account_name", "parent_name", "depth", "basis", "source_ref", "owner_rule", "owner_evidence", "state"),
+    *("routing_rule", "tier_evidence", "event", "old_system", "flag_rule", "flag_ref", "flag_events"),
+)
+"""What rules and evidence are made of besides."""
 
 
-def propose(world: World, findings: Findings, policies: Policies, engine: Engine) -> Frame:
-    """DESIRED of sync/planning/desired.py: one row per live CRM record."""
-    about = _accounts(findings, policies)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposals:
+    """What every CRM record should say. The words behind it are made for the records that somebody asks about."""
+
+    values: Frame  # connection, record_id, account_id, and per field value and kind; one row per live CRM record
+    named: Callable[[Frame], Frame]  # `values` with `account_name` of the records of `connection`, `record_id`
+    told: Callable[[Frame], Frame]  # DESIRED of the records of `connection`, `record_id`
+
+
+def propose(world: World, findings: Findings, policies: Policies, engine: Engine) -> Proposals:
+    """DESIRED of sync/planning/desired.py, the values for all live CRM records and the whole for any of them."""
+    about = _About(findings, policies, engine)
     records = engine.materialize(_records(world, findings.links))
     climbed = native_parents(findings.hierarchy, records, policies.hierarchy.max_rounds, engine)
     parents = engine.materialize(climbed)
-    table = (
-        records.join(about, on="account_id", how="left")
-        .join(parents, on=["connection", "parent_account_id"], how="left")
-        .join(native_users(world), on=["connection", "owner_email"], how="left")
-    )
-    if engine.count(parents.filter(nw.col("parent_records") == SEVERAL).head(1)):
-        table = _with_incumbent_parent(table, records)
-    table = engine.materialize(table)
-    values = [*_parent(), *_health_system(), *_ownership(), *_segmentation(), *_rescore()]
-    return table.select(
-        "connection",
-        "record_id",
-        "account_id",
+    several = bool(engine.count(parents.filter(nw.col("parent_records") == SEVERAL).head(1)))
+    users = engine.materialize(native_users(world))
+
+    def beside(mine: Frame, accounts: Frame) -> Frame:
+        table = (
+            mine.join(accounts, on="account_id", how="left")
+            .join(parents, on=["connection", "parent_account_id"], how="left")
+            .join(users, on=["connection", "owner_email"], how="left")
+        )
+        return _with_incumbent_parent(table, records) if several else table
+
+    def told(keys: Frame) -> Frame:
+        mine = engine.materialize(records.join(keys.select(*_KEY), on=_KEY, how="semi"))
+        table = engine.materialize(beside(mine, about.in_words(mine.select("account_id").unique())))
+        return table.select(*_IDS, *_about_record(), *(one for field in _fields() for one in field))
+
+    wanted = beside(records, about.valued())
+    values = engine.materialize(wanted.select(*_IDS, *(one for field in _fields() for one in field[:2])))
+
+    def named(keys: Frame) -> Frame:
+        names = findings.accounts.select("account_id", nw.col("name").alias("account_name"))
+        mine = values.join(keys.select(*_KEY), on=_KEY, how="semi").join(names, on="account_id", how="left")
+        shown = mine.join(records.select(*_KEY, "record_name"), on=_KEY, how="left")
+        return shown.with_columns(nw.coalesce("account_name", "record_name").alias("account_name"))
+
+    return Proposals(values=values, named=named, told=told)
+
+
+_KEY = ["connection", "record_id"]
+_IDS = (*_KEY, "account_id")
+
+
+def _fields() -> list[list[Expr]]:
+    """Per field its columns: value, kind, rule, evidence and what blocks it."""
+    return [_parent(), _health_system(), *_ownership(), *_segmentation(), *_rescore()]
+
+
+def _about_record() -> list[Expr]:
+    moved = ~nw.col("event").is_null()
+    return [
         nw.coalesce("account_name", "record_name").alias("account_name"),
         nw.coalesce("depth", nw.lit(0)).alias("depth"),
         nw.col("member_of").alias("system"),
-        nw.when(nw.col("event").is_null())
-        .then(nw.col("member_of"))
-        .otherwise(nw.col("old_system"))
-        .alias("old_system"),
-        *values,
-    )
+        nw.when(~moved).then(nw.col("member_of")).otherwise(nw.col("old_system")).alias("old_system"),
+    ]
 
 
 def _records(world: World, links: Frame) -> Frame:
@@ -91,41 +132,76 @@ def _records(world: World, links: Frame) -> Frame:
     return wanted.join(linked, on=["connection", "record_id"], how="inner")
 
 
-def _accounts(found: Findings, policies: Policies) -> Frame:
-    """Everything decided about an account, side by side, with its routing."""
-    flag = nw.lit(value=True)
-    names = found.accounts.select("account_id", nw.col("name").alias("account_name"))
-    tree = found.hierarchy.select(
-        *("account_id", "parent_account_id", "system_account_id", "system_name", "depth", "basis", "source_ref"),
-        "conflict",
-    ).with_columns(nw.len().over("system_account_id").alias("members"))
-    parent_names = names.rename({"account_id": "parent_account_id", "account_name": "parent_name"})
-    owners = found.ownership.rename({"rule": "owner_rule", "evidence": "owner_evidence"}).drop("unit_account_id")
-    tiers = found.tiers.select(
-        "account_id", "holder_account_id", "tier", "tier_status", "is_known", nw.col("evidence").alias("tier_evidence")
-    )
-    asked = [f"{fact}{end}" for fact in routing_facts(policies.routing) for end in ("__lo", "__hi")]
-    facts = found.facts.select(nw.col("account_id").alias("holder_account_id"), *asked)
-    events = found.events.select("account_id", nw.col("kind").alias("event"), "old_system")
-    flags = found.flags.select("account_id", *[nw.col(name).alias(alias) for name, alias in _FLAG.items()])
-    table = (
-        tree.join(names, on="account_id", how="left")
-        .join(parent_names, on="parent_account_id", how="left")
-        .join(owners, on="account_id", how="left")
-        .join(tiers, on="account_id", how="left")
-        .join(facts, on="holder_account_id", how="left")
-        .join(events, on="account_id", how="left")
-        .join(flags, on="account_id", how="left")
-        .join(found.roots.with_columns(flag.alias("is_named_root")), on="account_id", how="left")
-        .join(
-            found.blanks.select("account_id").unique().with_columns(flag.alias("is_blank")), on="account_id", how="left"
+class _About:
+    """What is decided about accounts, side by side: enough for the values of all, or everything for a few."""
+
+    def __init__(self, found: Findings, policies: Policies, engine: Engine) -> None:
+        self._found, self._policies, self._engine = found, policies, engine
+        tree = found.hierarchy.select(
+            *("account_id", "parent_account_id", "system_account_id", "system_name", "depth", "basis", "source_ref"),
+            "conflict",
+        ).with_columns(nw.len().over("system_account_id").alias("members"))
+        self._tree = engine.materialize(tree)
+        self._holders = engine.materialize(self._of_holders())
+
+    def valued(self) -> Frame:
+        """_VALUED of every account."""
+        return self._decided(self._tree, lambda frame: frame, _VALUED)
+
+    def in_words(self, accounts: Frame) -> Frame:
+        """_VALUED and _TOLD of these accounts (`account_id`, each once)."""
+        only = self._engine.materialize(accounts)
+        return self._decided(
+            self._named(self._tree.join(only, on="account_id", how="semi"), only),
+            lambda frame: frame.join(only, on="account_id", how="semi"),
+            (*_VALUED, *_TOLD),
         )
-    )
-    in_system = (nw.col("members") > 1) | certain(nw.col("is_named_root"))
-    member_of = nw.when(in_system).then(nw.col("system_name"))
-    known = with_motion(table.with_columns(member_of.alias("member_of")), found.profiles)
-    routed = route(with_routing_facts(known), policies.routing)
-    return routed.select(*_ABOUT)
+
+    def _named(self, tree: Frame, only: Frame) -> Frame:
+        """The tree with the names of the accounts and of their parents, and the events behind them."""
+        names = self._found.accounts.select("account_id", nw.col("name").alias("account_name"))
+        above = tree.select(nw.col("parent_account_id").alias("account_id")).unique()
+        parents = names.join(above, on="account_id", how="semi").rename(
+            {"account_id": "parent_account_id", "account_name": "parent_name"}
+        )
+        events = self._found.events.select("account_id", nw.col("kind").alias("event"), "old_system")
+        return (
+            tree.join(names.join(only, on="account_id", how="semi"), on="account_id", how="left")
+            .join(parents, on="parent_account_id", how="left")
+            .join(events, on="account_id", how="left")
+        )
+
+    def _decided(self, tree: Frame, near: Callable[[Frame], Frame], columns: tuple[str, ...]) -> Frame:
+        """The columns of the tree's accounts; `near` narrows a table to them."""
+        found, flag = self._found, nw.lit(value=True)
+        owners = near(found.ownership.rename({"rule": "owner_rule", "evidence": "owner_evidence"}))
+        of_holder = near(found.holders.select("account_id", "holder_account_id"))
+        flags = found.flags.select("account_id", *[nw.col(name).alias(alias) for name, alias in _FLAG.items()])
+        blanks = found.blanks.select("account_id").unique().with_columns(flag.alias("is_blank"))
+        table = (
+            tree.join(owners.drop("unit_account_id"), on="account_id", how="left")
+            .join(of_holder, on="account_id", how="left")
+            .join(self._holders, on="holder_account_id", how="left")
+            .join(flags, on="account_id", how="left")
+            .join(found.roots.with_columns(flag.alias("is_named_root")), on="account_id", how="left")
+            .join(blanks, on="account_id", how="left")
+        )
+        in_system = (nw.col("members") > 1) | certain(nw.col("is_named_root"))
+        known = table.with_columns(nw.when(in_system).then(nw.col("system_name")).alias("member_of"))
+        return route(with_routing_facts(known), self._policies.routing).select(*columns)
+
+    def _of_holders(self) -> Frame:
+        """Per deciding organisation its tier, the facts that routing asks for, and how it is sold to."""
+        found = self._found
+        asked = [f"{fact}{end}" for fact in routing_facts(self._policies.routing) for end in ("__lo", "__hi")]
+        facts = found.facts.select(nw.col("account_id").alias("holder_account_id"), *asked)
+        verdicts = found.verdicts.select(
+            "holder_account_id", "tier", "tier_status", "is_known", nw.col("evidence").alias("tier_evidence")
+        )
+        table = verdicts.join(facts, on="holder_account_id", how="left")
+        if found.described is None:
+            return table.with_columns(motion=null(TEXT))
+        return table.join(found.described.select("holder_account_id", "motion"), on="holder_account_id", how="left")
 
 
 def _with_incumbent_parent(table: Frame, records: Frame) -> Frame:
@@ -184,7 +260,7 @@ def _health_system() -> list[Expr]:
     return _columns("health_system", value, _known(value), nw.lit("hierarchy.system"), evidence)
 
 
-def _ownership() -> list[Expr]:
+def _ownership() -> list[list[Expr]]:
     """Owner, role, territory and queue; the role goes with the owner."""
     owner, here = nw.col("native_owner"), ~nw.col("native_owner").is_null()
     missing = text('{"owner":"', nw.col("owner_email"), '","note":"has no active user in this CRM"}')
@@ -196,24 +272,24 @@ def _ownership() -> list[Expr]:
     queue = nw.col("routing_queue")
     because = text('{"tier":"', nw.col("tier"), '","owner_role":"', nw.col("owner_role"), '"}')
     return [
-        *_columns("owner", owner, _known(owner), rule, evidence),
-        *_columns("owner_role", role, _known(role), rule, evidence),
-        *_columns("territory", nw.col("territory"), _known(nw.col("territory")), nw.lit("territory.state"), in_state),
-        *_columns("routing_queue", queue, _known(queue), text("routing.", nw.col("routing_rule")), because),
+        _columns("owner", owner, _known(owner), rule, evidence),
+        _columns("owner_role", role, _known(role), rule, evidence),
+        _columns("territory", nw.col("territory"), _known(nw.col("territory")), nw.lit("territory.state"), in_state),
+        _columns("routing_queue", queue, _known(queue), text("routing.", nw.col("routing_rule")), because),
     ]
 
 
-def _segmentation() -> list[Expr]:
+def _segmentation() -> list[list[Expr]]:
     known = certain(nw.col("is_known"))
     tier, status = nw.when(known).then(nw.col("tier")), nw.when(known).then(nw.col("tier_status"))
     rule, evidence = text("tiers.", nw.col("tier")), nw.col("tier_evidence")
     return [
-        *_columns("account_tier", tier, _known(tier), rule, evidence),
-        *_columns("tier_status", status, _known(status), rule, evidence),
+        _columns("account_tier", tier, _known(tier), rule, evidence),
+        _columns("tier_status", status, _known(status), rule, evidence),
     ]
 
 
-def _rescore() -> list[Expr]:
+def _rescore() -> list[list[Expr]]:
     """Raised by an event, left alone otherwise: whoever has scored the account again lowers the flag."""
     reason = nw.col("flag_reason")
     flag = nw.when(~reason.is_null()).then(nw.lit("true"))
@@ -222,6 +298,6 @@ def _rescore() -> list[Expr]:
     evidence = text('{"events":"', count, '","from":"', source, '"}')
     rule = nw.coalesce("flag_rule", nw.lit("triggers"))
     return [
-        *_columns("rescore_flag", flag, _known(flag), rule, evidence),
-        *_columns("rescore_reason", reason, _known(reason), rule, evidence),
+        _columns("rescore_flag", flag, _known(flag), rule, evidence),
+        _columns("rescore_reason", reason, _known(reason), rule, evidence),
     ]

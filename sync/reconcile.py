@@ -30,11 +30,11 @@ from sync.problem import Problem
 from sync.proposals import Findings, propose
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.holders import confirmed_facts, holders
-from sync.segmentation.members import certificate_of_need
+from sync.segmentation.members import certificate_of_need, with_traits
 from sync.segmentation.profiles import Book as About
-from sync.segmentation.profiles import profiles
+from sync.segmentation.profiles import describe_holders, of_accounts
 from sync.segmentation.standalone import with_standalone
-from sync.segmentation.tiers import assign_tiers
+from sync.segmentation.tiers import inherited, judge_holders
 from sync.structure import lags, structure
 from sync.territory.books import winner
 from sync.territory.holds import Sides, stand, with_holds_of
@@ -46,10 +46,13 @@ from sync.world import Reconciliation, World
 def reconcile(world: World, mappings: Mappings, as_of: str, engine: Engine) -> Reconciliation:
     """Everything one run decides on an ISO date. Read-only."""
     found, forest = find_out(world, mappings, as_of, engine)
-    desired = propose(world, found, mappings.policies, engine)
-    sides = Sides(desired=desired, ownership=found.ownership, tiers=found.tiers)
+    proposals = propose(world, found, mappings.policies, engine)
+    desired = proposals.values
+    worked = world.opportunities.select("connection", "record_id").unique()  # nobody else can have anything to keep
+    sides = Sides(desired=proposals.named(worked), ownership=found.ownership, tiers=found.tiers)
     standing = stand(world, sides, mappings.policies, as_of, engine)
-    plan = build_plan(desired, with_holds_of(world, standing), mappings.policies, as_of, engine)
+    held = with_holds_of(world, standing)
+    plan = build_plan(desired, held, mappings.policies, as_of, engine, told=proposals.told)
     fighting = fights(world, mappings.policies.conflicts, as_of, engine)
     return Reconciliation(
         links=found.links,
@@ -88,7 +91,8 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     recorded = who_decides(linked, forest, policies, as_of, engine)
     deciding = engine.materialize(holders(tree.hierarchy, recorded, policies.authority))
     left = gone(forest.status)
-    open_accounts = accounts.join(left.select("account_id"), on="account_id", how="anti")
+    traits = with_traits(accounts)
+    open_accounts = engine.materialize(traits.join(left.select("account_id"), on="account_id", how="anti"))
     evidence = Evidence(
         accounts=open_accounts,
         holders=deciding,
@@ -98,8 +102,9 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         segments=policies.segments,
     )
     facts = classify(evidence, policies.tiers, engine)
-    inherited = assign_tiers(deciding, facts, policies.tiers, engine)
-    tiers = with_standalone(inherited, evidence, policies.tiers, policies.authority.standalone_kinds, engine)
+    verdicts = judge_holders(facts, policies.tiers, engine)
+    plain = inherited(deciding, verdicts)
+    tiers = with_standalone(plain, evidence, policies.tiers, policies.authority.standalone_kinds, engine)
     about = About(
         world=world,
         links=links,
@@ -111,14 +116,18 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         gone=left,
     )
     book = Book(world=world, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)
+    described = describe_holders(about, policies.segments, policies.scores, as_of, engine)
     happened = find_events(linked, forest, deciding, mappings, as_of, engine)
     findings = Findings(
         links=links,
         accounts=accounts,
         hierarchy=tree.hierarchy,
         tiers=tiers,
+        verdicts=verdicts,
+        holders=deciding,
         facts=facts,
-        profiles=profiles(about, policies.segments, policies.scores, as_of, engine),
+        profiles=of_accounts(about, described, policies.segments, engine),
+        described=described,
         ownership=assign_owners(book, policies.territories, policies.reps, engine, winner=winner(policies)),
         events=happened.moves,
         flags=happened.flags,

@@ -7,9 +7,9 @@ all differ: so the records are gone through in parts, and only what is found of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import narwhals as nw
 
@@ -76,16 +76,32 @@ class Compared:
     fields: int  # managed fields compared per record
 
 
-def compare(desired: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Compared:
-    """Every difference that needs a write, a decision, a word, or a move of the agreed value."""
+Told = Callable[[Frame], Frame]
+"""DESIRED of the records of `connection`, `record_id`: made for the few that differ."""
+
+
+def compare(
+    desired: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine, *, told: Told | None = None
+) -> Compared:
+    """Every difference that needs a write, a decision, a word, or a move of the agreed value.
+
+    With `told`, `desired` needs no more than the values and kinds of all records.
+    """
     wanted = conform(desired, DESIRED)
-    everyone = [*engine.parts(wanted), engine.materialize(_orphaned(wanted, world))]
-    found = [_differences(part, world, policy, as_of, engine) for part in everyone]
+    orphaned = engine.materialize(_orphaned(wanted, world))
+    words = told or partial(_of_records, wanted)
+    found = [_differences(part, words, world, policy, as_of, engine) for part in engine.parts(wanted)]
+    if engine.count(orphaned.head(1)):
+        found.append(_differences(orphaned, partial(_of_records, orphaned), world, policy, as_of, engine))
     return Compared(
-        differences=engine.materialize(stack(found)),
+        differences=found[0] if len(found) == 1 else engine.materialize(stack(found)),
         records=_record_counts(wanted, engine),
         fields=len(MANAGED),
     )
+
+
+def _of_records(wanted: Frame, keys: Frame) -> Frame:
+    return wanted.join(keys, on=list(_KEY), how="semi")
 
 
 def _orphaned(wanted: Frame, world: World) -> Frame:
@@ -94,12 +110,11 @@ def _orphaned(wanted: Frame, world: World) -> Frame:
     return conform(keys, DESIRED)
 
 
-def _differences(wanted: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
+def _differences(wanted: Frame, told: Told, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
     open_rows = engine.materialize(_thinned(_side_by_side(wanted, world), world))
-    detailed = engine.materialize(_with_details(open_rows, wanted, world))
+    detailed = engine.materialize(_with_details(open_rows, conform(told(open_rows.select(*_KEY)), DESIRED), world))
     rows = engine.materialize(_long(detailed, world))
-    decided = engine.materialize(_decided(rows, world, policy, as_of, engine))
-    return engine.materialize(conform(decided, DIFFERENCES))
+    return engine.materialize(conform(_decided(rows, world, policy, as_of, engine), DIFFERENCES))
 
 
 def _record_counts(wanted: Frame, engine: Engine) -> dict[str, int]:

@@ -12,7 +12,7 @@ from sync.engine import Engine, Frame
 from sync.frames import cases, conform, one_of
 from sync.planning.alarms import circumstances
 from sync.planning.circles import awaited, block_circles, moves_of
-from sync.planning.desired import Compared, compare
+from sync.planning.desired import Compared, Told, compare
 from sync.planning.fingerprint import canonical_lines, digest_of
 from sync.planning.groups import WRITABLE, group_items, with_item_ids
 from sync.planning.guards import Populations, books_of, evaluate
@@ -20,12 +20,15 @@ from sync.planning.ordering import order_items
 from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS, Plan, World
 
 
-def build_plan(desired: Frame, world: World, policies: Policies, as_of: str, engine: Engine) -> Plan:
+def build_plan(
+    desired: Frame, world: World, policies: Policies, as_of: str, engine: Engine, *, told: Told | None = None
+) -> Plan:
     """What would change and why, from what the rules want (DESIRED) and what is there. Read-only.
 
+    With `told`, rules and evidence are asked for where a record differs; `desired` then needs values and kinds only.
     The same inputs in any order of rows give the same plan, byte for byte.
     """
-    compared = compare(desired, world, policies.conflicts, as_of, engine)
+    compared = compare(desired, world, policies.conflicts, as_of, engine, told=told)
     differences = engine.materialize(block_circles(compared.differences, world.records, engine))
     grouped = engine.materialize(group_items(differences, world.lanes, engine))
     waits = engine.materialize(awaited(moves_of(differences), world.records, engine))

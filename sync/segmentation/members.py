@@ -24,7 +24,12 @@ _PAYER_SUM_BP = (9800, 10200)  # shares that do not add up to about 100 % are no
 
 
 def with_traits(accounts: Frame) -> Frame:
-    """Adds what roll-ups and classes rest on: `kind`, `cah`, and payer shares where they add up."""
+    """Adds what roll-ups and classes rest on: `kind`, `cah`, and payer shares where they add up.
+
+    Accounts that have them already are given back as they are: the words of a type are looked through once.
+    """
+    if "kind" in accounts.collect_schema().names():
+        return accounts
     type_text = nw.coalesce(
         nw.concat_str([nw.col("firm_type"), nw.coalesce("hospital_type", nw.lit(""))], separator=" "), "account_type"
     ).str.to_lowercase()

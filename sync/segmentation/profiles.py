@@ -26,6 +26,8 @@ from sync.segmentation.signals import behavior, deals
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 _OWN = ("region", "site_con", "canada_law")
+_PLACED = ("account_id", "name", "state", *_OWN)
+"""What every account has of its own; all else is its holder's."""
 PROFILES: Schema = {
     "account_id": TEXT,
     "holder_account_id": TEXT,
@@ -86,6 +88,12 @@ class Book:
 
 def profiles(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: str, engine: Engine) -> Frame:
     """PROFILES of every account."""
+    described = describe_holders(book, segments, scoring, as_of, engine)
+    return engine.materialize(of_accounts(book, described, segments, engine))
+
+
+def describe_holders(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: str, engine: Engine) -> Frame:
+    """What every deciding organisation is, per `holder_account_id`: its members say the same of themselves."""
     linked = engine.materialize(_linked(book))
     table = _deciding(book, engine)
     table = table.join(
@@ -98,8 +106,7 @@ def profiles(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: s
     table = engine.materialize(_sold(table, segments))
     table = table.with_columns(motions.quadrant(segments, motions.cuts(table, segments, engine)).alias("quadrant"))
     table = with_segments(_as_bounds(table), segments, engine)
-    table = _scored(table, scoring, engine)
-    return engine.materialize(_per_account(book, table, segments, engine))
+    return engine.materialize(_shared(_scored(table, scoring, engine)))
 
 
 def _linked(book: Book) -> Frame:
@@ -248,14 +255,19 @@ def _scored(table: Frame, policy: ScorePolicy, engine: Engine) -> Frame:
     return table.join(score(conform(features, FEATURES), policy, engine), on="account_id", how="left")
 
 
-def _per_account(book: Book, table: Frame, policy: SegmentPolicy, engine: Engine) -> Frame:
-    """Every account with what its deciding organisation is, in its own place."""
-    shared = table.rename({"account_id": "holder_account_id"}).drop("name", "state", "region", "canada_law")
-    shared = shared.with_columns(
+def _shared(table: Frame) -> Frame:
+    """What members have in common with the organisation that decides for them."""
+    shared = table.rename({"account_id": "holder_account_id"}).with_columns(
         gpo_covered=nw.col("gpo_covered__lo"),
         hospitals=nw.col("hospitals__lo"),
         beds=nw.when(certain(nw.col("beds__lo") == nw.col("beds__hi"))).then(nw.col("beds__lo")),
     )
+    present = set(shared.collect_schema().names())
+    return shared.select(*(name for name in PROFILES if name in present and name not in _PLACED))
+
+
+def of_accounts(book: Book, described: Frame, policy: SegmentPolicy, engine: Engine) -> Frame:
+    """PROFILES: every account with what its deciding organisation is, in its own place. Lazy."""
     own = book.accounts.select("account_id", "name", "state").join(book.holders, on="account_id", how="left")
     placed = own.select("account_id", "holder_account_id", "name", "state").join(
         _regions(policy, engine), on="state", how="left"
@@ -264,4 +276,4 @@ def _per_account(book: Book, table: Frame, policy: SegmentPolicy, engine: Engine
     placed = placed.join(con, on="state", how="left").with_columns(
         site_con=cases([(nw.col("region") == "CANADA", "N/A")], nw.col("site_con"))
     )
-    return conform(placed.join(shared, on="holder_account_id", how="left"), PROFILES)
+    return conform(placed.join(described, on="holder_account_id", how="left"), PROFILES)

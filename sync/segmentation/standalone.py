@@ -12,7 +12,7 @@ from sync.engine import Engine, Frame
 from sync.frames import one_of
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.members import with_traits
-from sync.segmentation.tiers import assign_tiers
+from sync.segmentation.tiers import judge_holders
 
 
 def with_standalone(
@@ -21,6 +21,7 @@ def with_standalone(
     """TIERS with `standalone_tier`: an affiliate of one of the kinds is judged on its own row alone.
 
     An affiliate of another kind stays without: by itself it could hold no tier, and judging a million of them is work.
+    Lazy beyond the verdicts.
     """
     of_kind = with_traits(evidence.accounts).filter(one_of(nw.col("kind"), kinds)).select("account_id")
     affiliates = evidence.holders.filter(nw.col("holder_account_id") != nw.col("account_id"))
@@ -33,6 +34,8 @@ def with_standalone(
     if not engine.count(alone.head(1)):
         return tiers.with_columns(own.alias("standalone_tier"))
     facts = classify(replace(evidence, holders=alone), policy, engine)
-    judged = assign_tiers(alone, facts, policy, engine).select("account_id", nw.col("tier").alias("alone_tier"))
-    joined = tiers.join(judged, on="account_id", how="left")
-    return engine.materialize(joined.with_columns(standalone_tier=nw.coalesce("alone_tier", own)).drop("alone_tier"))
+    verdicts = judge_holders(facts, policy, engine).select(
+        nw.col("holder_account_id").alias("account_id"), nw.col("tier").alias("alone_tier")
+    )
+    joined = tiers.join(engine.materialize(verdicts), on="account_id", how="left")
+    return joined.with_columns(standalone_tier=nw.coalesce("alone_tier", own)).drop("alone_tier")

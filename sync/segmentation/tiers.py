@@ -47,6 +47,17 @@ _NO_KNOWLEDGE = ("non_con_bp", "hospitals", "beds")  # a state, or a count of no
 
 def assign_tiers(holders: Frame, facts: Frame, policy: TierPolicy, engine: Engine) -> Frame:
     """TIERS from `holders` (account_id, holder_account_id) and the facts per holder."""
+    return engine.materialize(inherited(holders, judge_holders(facts, policy, engine)))
+
+
+def inherited(holders: Frame, verdicts: Frame) -> Frame:
+    """TIERS of every account: the verdict on whoever decides for it. Lazy: a verdict is kept once per holder."""
+    mine = holders.select("account_id", "holder_account_id")
+    return conform(mine.join(verdicts, on="holder_account_id", how="left"), TIERS)
+
+
+def judge_holders(facts: Frame, policy: TierPolicy, engine: Engine) -> Frame:
+    """The columns of TIERS per `holder_account_id`, from the facts per holder."""
     rules = parse_rules(policy.predicates)
     tiers = [(tier.id, parse(tier.when)) for tier in policy.tiers]
     table = facts
@@ -54,9 +65,7 @@ def assign_tiers(holders: Frame, facts: Frame, policy: TierPolicy, engine: Engin
         table = table.with_columns(column(rule.expr).alias(f"p__{rule.name}"))
     table = engine.materialize(table.with_columns(*(column(expr).alias(f"t__{id_}") for id_, expr in tiers)))
     judged = table.select("account_id", *_verdict(tiers, policy.untiered, rules))
-    of_holders = engine.materialize(judged.rename({"account_id": "holder_account_id"}))
-    inherited = holders.select("account_id", "holder_account_id").join(of_holders, on="holder_account_id", how="left")
-    return engine.materialize(conform(inherited, TIERS))
+    return engine.materialize(judged.rename({"account_id": "holder_account_id"}))
 
 
 def _verdict(tiers: Sequence[tuple[str, Expr]], untiered: str, rules: Sequence[Rule]) -> list[nw.Expr]:
