@@ -24,15 +24,28 @@ WORDS: Mapping[str, str] = {
     "routing_queue": "Routing Queue",
     "account_tier": "Account Tier",
     "tier_status": "Tier Status",
+    "score": "Account Score",
     "rescore_flag": "Re-score",
     "rescore_reason": "Re-score Reason",
 }
 """Label of every canonical field that no CRM has by itself."""
 
-CHECKBOX, LONG = frozenset({"rescore_flag"}), frozenset({"rescore_reason"})
+KINDS: Mapping[str, str] = {"rescore_flag": "checkbox", "rescore_reason": "long", "score": "number"}
+"""What kind of field it is, where it is not a line of text."""
+
 _SUITABLE = {
-    SALESFORCE: {"checkbox": {"boolean"}, "long": {"textarea", "string"}, "text": {"string", "picklist", "textarea"}},
-    HUBSPOT: {"checkbox": {"bool", "enumeration"}, "long": {"string"}, "text": {"string", "enumeration"}},
+    SALESFORCE: {
+        "checkbox": {"boolean"},
+        "long": {"textarea", "string"},
+        "number": {"double", "int", "percent"},
+        "text": {"string", "picklist", "textarea"},
+    },
+    HUBSPOT: {
+        "checkbox": {"bool", "enumeration"},
+        "long": {"string"},
+        "number": {"number"},
+        "text": {"string", "enumeration"},
+    },
 }
 
 
@@ -44,7 +57,7 @@ class CrmField:
     field: str  # canonical
     native: str
     label: str
-    kind: str  # text, long, checkbox
+    kind: str  # text, long, number, checkbox
     status: str  # there, missing, other type, read-only
     found: str = ""  # the CRM's own type, where it is there
 
@@ -108,7 +121,7 @@ def _of(connection: Connection) -> Iterator[CrmField]:
     for name, spec in accounts.fields.items():
         if name not in WORDS:
             continue
-        kind = "checkbox" if name in CHECKBOX else "long" if name in LONG else "text"
+        kind = KINDS.get(name, "text")
         found = described.get(spec.native)
         status = "there"
         if found is None:
@@ -133,6 +146,8 @@ def _property(one: CrmField) -> dict[str, Any]:
     if one.kind == "checkbox":
         options = [{"label": label, "value": value, "hidden": False} for label, value in _YES_NO]
         return {**made, "type": "bool", "fieldType": "booleancheckbox", "options": options}
+    if one.kind == "number":
+        return {**made, "type": "number", "fieldType": "number"}
     return {**made, "type": "string", "fieldType": "textarea" if one.kind == "long" else "text"}
 
 
@@ -145,6 +160,7 @@ def _field_xml(one: CrmField) -> str:
     details = {
         "checkbox": "    <defaultValue>false</defaultValue>\n    <type>Checkbox</type>\n",
         "long": "    <length>4000</length>\n    <type>LongTextArea</type>\n    <visibleLines>3</visibleLines>\n",
+        "number": "    <precision>3</precision>\n    <scale>0</scale>\n    <type>Number</type>\n",
         "text": "    <length>255</length>\n    <type>Text</type>\n",
     }
     history = "" if one.kind == "long" else "    <trackHistory>true</trackHistory>\n"

@@ -65,6 +65,7 @@ ACCOUNT: tuple[Field, ...] = (
     _field("routing_queue", T.PICKLIST, "Queue that new leads of the account go to", managed=True),
     _field("account_tier", T.PICKLIST, "Account tier: T1, T2, T3 or UNTIERED", managed=True),
     _field("tier_status", T.TEXT, "CONFIRMED, or what keeps the tier provisional", managed=True),
+    _field("score", T.INTEGER, "Account score from 0 to 100, whole points", unit="points", managed=True),
     _field("rescore_flag", T.BOOLEAN, "A trigger event asks for a new score", managed=True),
     _field("rescore_reason", T.TEXT, "The trigger events behind the flag", managed=True),
 )

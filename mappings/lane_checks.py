@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mappings.located import Document, MappingProblem
-from mappings.policy import ConflictPolicy, FieldPolicy
+from mappings.policy import ConflictPolicy
 from mappings.schema import CrmMap, FieldMap
 
 
@@ -16,18 +16,13 @@ def check_lanes(document: Document, crm: CrmMap, conflicts: ConflictPolicy) -> I
         return
     pushed = {name: f for name, f in crm.objects["account"].fields.items() if f.push and name in conflicts.fields}
     for name, field_map in pushed.items():
-        if crm.kind == "salesforce" and field_map.lane == "batch" and not _wins(conflicts.fields[name]):
+        if crm.kind == "salesforce" and field_map.lane == "batch" and not conflicts.fields[name].always_wins:
             fact = (
                 f"{name} has lane batch, which overwrites without looking, but conflicts.yaml does not say "
                 "`on_drift: enforce` and `on_conflict: ours` for it; use lane conditional"
             )
             yield document.problem(("objects", "account", "fields", name), fact)
     yield from _check_groups(document, pushed, conflicts)
-
-
-def _wins(policy: FieldPolicy) -> bool:
-    always = all(one.verdict == "ours" for one in policy.trust)
-    return policy.on_drift == "enforce" and policy.on_conflict == "ours" and always
 
 
 def _check_groups(

@@ -169,7 +169,7 @@ class Trust(Strict):
     """What a change by one kind of actor leads to, instead of on_drift and on_conflict."""
 
     actor: str  # human, integration, workflow, import, us; or one of them by id: integration:0055g00000ABCDEAA3
-    verdict: Literal["review", "ours", "theirs"]
+    verdict: Literal["review", "ours", "theirs", "converge"]  # converge: only what we wrote ourselves; it is agreed
 
 
 class ApprovalRule(Strict):
@@ -191,8 +191,15 @@ class FieldPolicy(Strict):
     on_conflict: Literal["review", "ours", "theirs"] = "review"
     on_takeover: Literal["review", "ours", "adopt"] = "review"
     clear: Literal["forbid", "review", "auto"] = "forbid"
+    min_delta: int = Field(default=0, ge=0)  # a number that moved less from the agreed value is no change; 0 = any
     override_until: str = ""  # ISO date on which values that the policy adopted are asked about again; empty = never
     trust: tuple[Trust, ...] = ()  # the first that fits who made the CRM's value; an unknown actor counts as human
+
+    @property
+    def always_wins(self) -> bool:
+        """True where our value wins whoever moved the CRM's: only then may it be written without looking."""
+        wins = all(one.verdict in ("ours", "converge") for one in self.trust)
+        return self.on_drift == "enforce" and self.on_conflict == "ours" and wins
 
 
 class ConflictPolicy(Strict):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from mappings.canonical import ACCOUNT, FIRM, MANAGED
+from mappings.canonical import ACCOUNT, FIRM, MANAGED, FieldType
 from mappings.expressions import Compare, Expr, check, near, parse, references, walk
 from mappings.facts import ROUTING_FACTS, TIER_FACTS, vocabulary
 from mappings.guard_checks import check_guards
@@ -276,12 +276,19 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
         fact = f"plan_ttl_hours is {policy.plan_ttl_hours}; expected 1 to {24 * 31}"
         yield document.problem(("plan_ttl_hours",), fact)
     yield from _check_trust(document, policy)
+    for name, field in policy.fields.items():
+        if field.min_delta and name not in NUMBERS:
+            fact = f"min_delta is for numbers ({', '.join(sorted(NUMBERS))}); {name} is none"
+            yield document.problem(("fields", name, "min_delta"), fact)
     for place, rule in enumerate(policy.requires):
         known = {"*", "guard_override", *groups}
         if rule.of not in known:
             fact = f"class {rule.of!r} is neither a group nor guard_override"
             yield document.problem(("requires", place, "class"), fact, near(rule.of, known))
 
+
+NUMBERS = frozenset(f.name for f in ACCOUNT if f.managed and f.type in (FieldType.INTEGER, FieldType.MONEY))
+"""Managed fields that differ by an amount."""
 
 ACTOR_KINDS = ("human", "integration", "workflow", "import", "us")
 
@@ -294,6 +301,9 @@ def _check_trust(document: Document, policy: ConflictPolicy) -> Problems:
             if kind not in ACTOR_KINDS:
                 fact = f"actor {one.actor!r}: {kind!r} is not a kind of actor; expected {', '.join(ACTOR_KINDS)}"
                 yield document.problem(("fields", name, "trust", place, "actor"), fact, near(kind, ACTOR_KINDS))
+            if one.verdict == "converge" and kind != "us":
+                fact = f"verdict converge is for actor us alone, not for {one.actor!r}; theirs keeps the CRM's value"
+                yield document.problem(("fields", name, "trust", place, "verdict"), fact)
 
 
 def check_alerts(document: Document, policy: AlertPolicy) -> Problems:

@@ -12,6 +12,7 @@ MANAGED_SALESFORCE = (
     "Routing_Queue__c",
     "Account_Tier__c",
     "Tier_Status__c",
+    "Account_Score__c",
     "Rescore_Flag__c",
     "Rescore_Reason__c",
 )

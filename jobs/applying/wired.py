@@ -47,9 +47,4 @@ def _connected(one: Connection) -> Connected:
 
 def watched_fields(conflicts: ConflictPolicy) -> frozenset[str]:
     """Fields in which a person's value may stand against ours: an edit written over there must show."""
-    wins = {
-        name
-        for name, one in conflicts.fields.items()
-        if (one.on_drift, one.on_conflict) == ("enforce", "ours") and all(t.verdict == "ours" for t in one.trust)
-    }
-    return frozenset(MANAGED) - wins
+    return frozenset(MANAGED) - {name for name, one in conflicts.fields.items() if one.always_wins}

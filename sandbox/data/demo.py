@@ -22,6 +22,7 @@ ACCOUNT_UNSET: dict[str, Any] = {
     "Routing_Queue__c": None,
     "Account_Tier__c": None,
     "Tier_Status__c": None,
+    "Account_Score__c": None,
     "Rescore_Flag__c": False,
     "Rescore_Reason__c": None,
 }

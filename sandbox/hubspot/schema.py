@@ -102,6 +102,7 @@ _CUSTOM = {
     "routing_queue": ("Routing queue", _TEXT),
     "account_tier": ("Account tier", _SELECT),
     "tier_status": ("Tier status", _TEXT),
+    "account_score": ("Account score", _NUMBER),
     "rescore_flag": ("Re-score", _CHECK),
     "rescore_reason": ("Re-score reason", ("string", "textarea")),
 }

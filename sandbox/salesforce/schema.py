@@ -99,6 +99,7 @@ _ACCOUNT_CUSTOM = (
     _text("Routing_Queue__c", 80),
     _text("Account_Tier__c", type="picklist", values=("T1", "T2", "T3", "UNTIERED"), restricted=True),
     _text("Tier_Status__c"),
+    Field(name="Account_Score__c", type="double"),
     Field(name="Rescore_Flag__c", type="boolean"),
     _text("Rescore_Reason__c", 1000, type="textarea"),
 )

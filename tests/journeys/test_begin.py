@@ -73,7 +73,7 @@ def test_salesforce_gets_a_permission_set_for_the_pushed_fields_and_nothing_else
         f"Account.{name}__c"
         for name in (
             "Health_System", "Owner_Role", "Territory", "Routing_Queue",
-            "Account_Tier", "Tier_Status", "Rescore_Flag", "Rescore_Reason",
+            "Account_Tier", "Tier_Status", "Account_Score", "Rescore_Flag", "Rescore_Reason",
         )
     }  # fmt: skip
     assert root.findtext(f"{NS}objectPermissions/{NS}modifyAllRecords") == "false"

@@ -279,6 +279,18 @@ POLICY_FAULTS = {
         "",
     ),
     "a verdict that is none": ("conflicts", ("on_update: approve", "on_update: aprove"), "expected one of", "approve"),
+    "a least difference of a text": (
+        "conflicts",
+        ("{group: hierarchy,", "{group: hierarchy, min_delta: 3,"),
+        "min_delta is for numbers (score); parent is none",
+        "",
+    ),
+    "convergence of others": (
+        "conflicts",
+        ("{group: hierarchy,", "{group: hierarchy, trust: [{actor: human, verdict: converge}],"),
+        "verdict converge is for actor us alone",
+        "",
+    ),
     "an unknown source": (
         "survivorship",
         ("default: [definitive", "default: [definitiv"),

@@ -229,7 +229,7 @@ def test_a_record_the_rules_no_longer_look_at_keeps_the_name_the_crm_gave_it(
 
 def test_the_counts_say_what_was_looked_at_and_what_came_of_it(example: Plan) -> None:
     counts = example.counts
-    assert (counts["records"], counts["records:salesforce"], counts["fields_compared"]) == (15, 15, 150)
+    assert (counts["records"], counts["records:salesforce"], counts["fields_compared"]) == (15, 15, 165)
     assert counts["items"] == 16
     assert counts["state:update"] == 4
     assert counts["action:blocked"] == 5

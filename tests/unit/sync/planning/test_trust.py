@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mappings.policy import ConflictPolicy, FieldPolicy, Policies, Trust
+from sync.planning.decisions import moves_without_write
 from sync.world import Plan, World
 
 TRUST = (
@@ -113,3 +114,27 @@ def test_trust_does_not_touch_the_first_contact(
 def test_the_default_policy_trusts_nobody_in_particular() -> None:
     assert ConflictPolicy.model_fields["require_verified_person"].default is False
     assert FieldPolicy().trust == ()
+
+
+@pytest.mark.parametrize("state", MOVED)
+def test_what_we_wrote_ourselves_converges_and_refuses_nothing(
+    plan_of: Callable[..., Plan],
+    world: Callable[..., World],
+    policies: Callable[..., Policies],
+    rows_of: Callable[[Any], list[dict[str, Any]]],
+    state: str,
+) -> None:
+    rules = trusting(policies, Trust(actor="us", verdict="converge"), on_drift="adopt", on_conflict="theirs")
+    wanted = [{"record_id": "a", "owner": MOVED[state][2]}]
+    (ours,) = rows_of(plan_of(wanted, moved(world, state, "integration", "005US"), rules).changes)
+    assert (ours["state"], ours["action"]) == ("converged", "agree")
+    assert [refusal for _, refusal in moves_without_write([ours])] == [None]
+    (theirs,) = rows_of(plan_of(wanted, moved(world, state, "integration", "bot"), rules).changes)
+    assert (theirs["state"], theirs["action"]) == (state, "agree")
+    assert [refusal.refused for _, refusal in moves_without_write([theirs]) if refusal] == [MOVED[state][2]]
+
+
+def test_a_field_whose_own_writes_converge_may_still_be_written_without_looking() -> None:
+    enforced = {"on_drift": "enforce", "on_conflict": "ours"}
+    assert FieldPolicy.model_validate({**enforced, "trust": [{"actor": "us", "verdict": "converge"}]}).always_wins
+    assert not FieldPolicy.model_validate({**enforced, "trust": [{"actor": "human", "verdict": "theirs"}]}).always_wins
