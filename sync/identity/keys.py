@@ -8,6 +8,7 @@ by keys; what earlier runs linked stays linked. An ambiguous key never links.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import narwhals as nw
 import pyarrow as pa
@@ -15,7 +16,7 @@ from rapidfuzz import fuzz
 
 from mappings.policy import IdentityPolicy
 from sync.engine import Engine, Frame
-from sync.frames import lowest_by, stack, text
+from sync.frames import cases, lowest_by, null, stack, text
 from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
 from sync.identity.sticky import MERGED, Decided, decided, succeeded
 from sync.world import INT, LINKS, TEXT, World
@@ -30,19 +31,15 @@ _COMPARED = (
     *("name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain", "kind_group"),
     *("specialty", "npi", "ccn", "wrong_class"),
 )
-_PAIR = ("party", "code", "priority", "source", "source_id", "cluster", "key", "value")
-_NUMBERS = frozenset({"party", "code", "priority"})
-_NAMES = ("name_key", "former_key", "name_key__other", "former_key__other")
+_PAIR = ("party", "code", "priority", "home")
+"""A free party, the number and the strength of the key value, and the cluster by its lowest member."""
+
+_COUPLE = ["party", "party__other"]
+_NAMES = ("name_key", "former_key")
+_BOTH_NAMES = (*_NAMES, *(f"{name}__other" for name in _NAMES))
 _SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "ccn", "kind_group")
 _TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike", "bare")
-_COMPARED_NAMES = pa.schema(
-    [
-        *((name, pa.int64() if name in _NUMBERS else pa.string()) for name in _PAIR),
-        *((name, pa.bool_()) for name in _TRAITS),
-        ("similarity", pa.int64()),
-    ]
-)
-_TIES = (nw.col("cluster"), nw.lit("|"), nw.col("source_id"))
+_COMPARED_NAMES = pa.schema([*((name, pa.int64()) for name in (*_COUPLE, "similarity"))])
 _MADE = pa.schema([("cluster", pa.string()), ("made_id", pa.string())])
 _RANKS = (FEED_RANK, SALESFORCE_RANK, HUBSPOT_RANK, OTHER_RANK)
 _FEEDS_LAST = 99  # an account is called after its first CRM record, and after a firm only where it has none
@@ -58,11 +55,32 @@ def link(world: World, policy: IdentityPolicy, engine: Engine) -> Frame:
 def link_by_keys(world: World, parties: Frame, keys: tuple[str, ...], engine: Engine) -> Frame:
     """CLUSTERS of a world: what persons decided, then what earlier runs linked, then what keys link."""
     said = decided(world, engine)
-    held = engine.materialize(_held_values(parties, keys))
     clusters = said.applied(engine.materialize(_start(parties, succeeded(world, engine))), engine)
+    matcher = _Matcher(
+        parties=parties,
+        origins=engine.materialize(parties.select("party", nw.col("party").min().over("source").alias("origin"))),
+        held=engine.materialize(_held_values(parties, keys)),
+        keys=keys,
+        engine=engine,
+    )
     for rank in _RANKS:
-        clusters = _link_source(clusters, parties, held, rank, said, engine)
+        clusters = _link_source(clusters, matcher, rank, said)
     return clusters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matcher:
+    """The parties and the key values they hold. All that is joined here is joined by whole numbers."""
+
+    parties: Frame  # PARTY
+    origins: Frame  # party, origin: a number that the parties of a source have in common
+    held: Frame  # party, code, priority, holders
+    keys: tuple[str, ...]
+    engine: Engine
+
+    def is_key(self, name: str) -> nw.Expr:
+        """Whether a pair shares that key."""
+        return nw.col("priority") == (self.keys.index(name) if name in self.keys else -1)
 
 
 def _start(parties: Frame, crosswalk: Frame) -> Frame:
@@ -97,23 +115,25 @@ def _held_values(parties: Frame, keys: tuple[str, ...]) -> Frame:
 
     `code` is a number that key and value have in common wherever they come: two texts are slow to join by.
     """
-    columns = ("party", "source", "source_id", "rank")
+    columns = ("party", nw.col("party").min().over("source").alias("origin"))
+    numbered = parties.select(*columns, *keys)
     parts = [
-        parties.filter(~nw.col(key).is_null()).select(
-            *columns,
-            nw.lit(key).alias("key"),
-            nw.col(key).alias("value"),
+        numbered.filter(~nw.col(key).is_null())
+        .with_columns(first=nw.col("party").min().over(key))
+        .select(
+            *("party", "origin"),
+            (nw.col("first") * len(keys) + index).alias("code"),
             nw.lit(index).cast(nw.Int64()).alias("priority"),
         )
         for index, key in enumerate(keys)
     ]
-    first = nw.col("party").min().over("priority", "value")
-    coded = nw.concat(parts, how="vertical").with_columns(code=first * len(keys) + nw.col("priority"))
-    return coded.with_columns(nw.len().over("source", "code").alias("holders"))
+    coded = nw.concat(parts, how="vertical").with_columns(nw.len().over("origin", "code").alias("holders"))
+    return coded.select("party", "code", "priority", "holders")
 
 
-def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, said: Decided, engine: Engine) -> Frame:
+def _link_source(clusters: Frame, matcher: _Matcher, rank: int, said: Decided) -> Frame:
     """The clusters after the free parties of one source joined those that have no member of it yet."""
+    engine = matcher.engine
     free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("party")
     if not engine.count(free.head(1)):
         return clusters
@@ -121,50 +141,74 @@ def _link_source(clusters: Frame, parties: Frame, held: Frame, rank: int, said: 
     if not engine.count(targets.head(1)):
         return clusters
     taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
-    pairs = _candidates(free, targets.join(taken, on="cluster", how="anti"), held)
-    pairs = engine.materialize(_corroborated(pairs, parties, engine))
+    open_ones = targets.join(taken, on="cluster", how="anti")
+    homes = open_ones.select("party", "cluster", nw.col("party").min().over("cluster").alias("home"))
+    homes = engine.materialize(homes)
+    pairs = engine.materialize(_candidates(free, homes.select("party", "home"), matcher.held))
+    pairs = engine.materialize(_corroborated(pairs, matcher))
     barred = said.barred(clusters, engine)
     if barred is not None:
-        pairs = pairs.join(barred, on=["source", "source_id", "cluster"], how="anti")
-    chosen = _one_to_one(pairs, engine)
+        pairs = pairs.join(_barred(barred, homes, matcher.parties), on=["party", "home"], how="anti")
+    chosen = _with_evidence(_one_to_one(pairs, matcher), pairs, homes, matcher)
     renamed = {name: f"{name}__new" for name in ("cluster", "how", "evidence")}
     joined = clusters.join(chosen.rename(renamed), on="party", how="left")
     renewed = [nw.coalesce(new, old).alias(old) for old, new in renamed.items()]
     return engine.materialize(joined.with_columns(*renewed).drop(*renamed.values()))
 
 
-def _candidates(free: Frame, targets: Frame, held: Frame) -> Frame:
+def _barred(barred: Frame, homes: Frame, parties: Frame) -> Frame:
+    """`party`, `home` that persons keep apart."""
+    named = barred.join(parties.select("party", "source", "source_id"), on=["source", "source_id"], how="inner")
+    return named.join(homes.select("cluster", "home").unique(), on="cluster", how="inner").select("party", "home")
+
+
+def _candidates(free: Frame, homes: Frame, held: Frame) -> Frame:
     """Pairs of a free party and a cluster that share a key value which only they hold, one row per cluster member."""
     mine = held.filter(nw.col("holders") == 1).join(free, on="party", how="semi")
     shared = held.select("party", "code").join(mine.select("code"), on="code", how="semi")
-    on_target = shared.join(targets.select("party", "cluster"), on="party", how="inner")
+    on_target = shared.join(homes, on="party", how="inner")
     clusters = on_target.group_by("code").agg(
-        nw.col("cluster").min().alias("lowest"), nw.col("cluster").max().alias("highest")
+        nw.col("home").min().alias("lowest"), nw.col("home").max().alias("highest")
     )
     once = clusters.filter(nw.col("lowest") == nw.col("highest")).select("code")
     members = on_target.join(once, on="code", how="semi").rename({"party": "party__other"})
     return mine.join(members, on="code", how="inner").select(*_PAIR, "party__other")
 
 
-def _corroborated(pairs: Frame, parties: Frame, engine: Engine) -> Frame:
-    """The pairs that something besides the key supports and nothing contradicts."""
-    here = parties.select("party", *_COMPARED)
+def _corroborated(pairs: Frame, matcher: _Matcher) -> Frame:
+    """_PAIR, `similarity` and `agrees` of the pairs that something besides the key supports and nothing contradicts."""
+    compared = _compared(matcher.engine.materialize(pairs.select(*_COUPLE).unique()), matcher)
+    supported = pairs.join(compared, on=_COUPLE, how="inner").filter(_is_enough(matcher))
+    return supported.select(*_PAIR, "similarity", _support().alias("agrees"))
+
+
+def _compared(couples: Frame, matcher: _Matcher) -> Frame:
+    """Couples that do not contradict each other, with what they have in common; each is compared once for all keys."""
+    engine = matcher.engine
+    here = matcher.parties.select("party", *_COMPARED)
     there = here.rename({name: f"{name}__other" for name in ("party", *_COMPARED)})
-    both = pairs.join(here, on="party", how="inner").join(there, on="party__other", how="inner")
+    both = couples.join(here, on="party", how="inner").join(there, on="party__other", how="inner")
     both = both.filter(~_differ("state"), ~_differ("kind_group"))
     described = both.select(
-        *_PAIR,
-        *_NAMES,
+        *_COUPLE,
         *(_agreement(name).alias(f"same_{name}") for name in _SAME),
         (nw.col("wrong_class") | nw.col("wrong_class__other")).alias("doubtful"),
         ((_differ("ccn") & _differ("npi")) | _differ("specialty")).alias("unlike"),
         (_unknown("street_key") & _unknown("phone")).alias("bare"),
     )
     described = engine.materialize(described)
-    equal = described.filter(nw.col("same_name_key")).drop(*_NAMES).with_columns(similarity=nw.lit(100).cast(INT))
-    others = engine.map_batches(described.filter(~nw.col("same_name_key")), compare_names, _COMPARED_NAMES)
-    supported = stack([equal.select(*_COMPARED_NAMES.names), others]).filter(_is_enough())
-    return supported.select(*_PAIR, "similarity", _support().alias("agrees"))
+    equal = described.filter(nw.col("same_name_key")).with_columns(similarity=nw.lit(100).cast(INT))
+    unequal = described.filter(~nw.col("same_name_key"))
+    names = here.select("party", *_NAMES)
+    named = (
+        unequal.select(*_COUPLE)
+        .join(names, on="party", how="inner")
+        .join(names.rename({name: f"{name}__other" for name in ("party", *_NAMES)}), on="party__other", how="inner")
+    )
+    alike = engine.map_batches(named, compare_names, _COMPARED_NAMES)
+    others = unequal.join(alike, on=_COUPLE, how="inner")
+    columns = (*_COUPLE, *_TRAITS, "similarity")
+    return stack([equal.select(*columns), others.select(*columns)])
 
 
 def _agreement(name: str) -> nw.Expr:
@@ -183,8 +227,8 @@ def _unknown(name: str) -> nw.Expr:
 
 
 def compare_names(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds the best token-set ratio, 0 to 100, between any name of one side and any name of the other."""
-    names = zip(*(batch.column(name).to_pylist() for name in _NAMES), strict=True)
+    """Couples with the best token-set ratio, 0 to 100, between any name of one side and any name of the other."""
+    names = zip(*(batch.column(name).to_pylist() for name in _BOTH_NAMES), strict=True)
     columns = {name: batch.column(name) for name in batch.schema.names}
     columns["similarity"] = pa.array([_similarity(*row) for row in names], pa.int64())
     made = [columns[field.name].cast(field.type) for field in _COMPARED_NAMES]
@@ -196,7 +240,7 @@ def _similarity(name: str | None, former: str | None, other: str | None, other_f
     return int(max((fuzz.token_set_ratio(a, b) for a, b in pairs), default=0))
 
 
-def _is_enough() -> nw.Expr:
+def _is_enough(matcher: _Matcher) -> nw.Expr:
     """Whether a pair may be linked by its key.
 
     An identifier needs one more agreement. A domain needs the place and a name that is similar or, with the same street
@@ -212,11 +256,11 @@ def _is_enough() -> nw.Expr:
     weak = nw.col("unlike") | (nw.col("doubtful") & ~nw.col("same_kind_group"))
     both_numbers = nw.col("same_npi") & nw.col("same_ccn")
     agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain") | both_numbers
-    key, bare = nw.col("key"), nw.col("bare")
-    is_name, is_domain = (key == "system_place") | (key == "name_zip"), key == "domain"
-    by_name = is_name & ((key == "system_place") | bare) & (sure | ~weak)
+    bare, is_place, is_domain = nw.col("bare"), matcher.is_key("system_place"), matcher.is_key("domain")
+    is_name = is_place | matcher.is_key("name_zip")
+    by_name = is_name & (is_place | bare) & (sure | ~weak)
     by_domain = is_domain & bare & similar & here & near & ~nw.col("unlike")
-    is_contact = key == "name_phone"
+    is_contact = matcher.is_key("name_phone")
     by_contact = is_contact & here & ~nw.col("unlike") & (~nw.col("doubtful") | nw.col("same_kind_group"))
     return by_name | by_domain | by_contact | (~is_name & ~is_domain & ~is_contact & agrees)
 
@@ -234,35 +278,57 @@ def _support() -> nw.Expr:
     return text(*pieces).str.slice(1)
 
 
-def _one_to_one(pairs: Frame, engine: Engine) -> Frame:
-    """Per source at most one cluster per party and one party per cluster, by rounds of mutual best."""
-    same_in_all = [nw.col(name).min() for name in _PAIR if name not in ("party", "code")]
-    best = pairs.group_by("party", "code").agg(*same_in_all, nw.col("agrees").max(), nw.col("similarity").max())
-    ranked = best.with_columns(order=text(_digits(nw.col("priority")), _digits(100 - nw.col("similarity")), *_TIES))
-    rest = engine.materialize(ranked)
+def _one_to_one(pairs: Frame, matcher: _Matcher) -> Frame:
+    """_PAIR: per source at most one cluster per party and one party per cluster, by rounds of mutual best.
+
+    Best is the strongest key, then the most similar name. A party holds a key once, so its own pairs are never alike;
+    of two parties that a cluster likes as much the one with the lower id in its source comes first.
+    """
+    engine = matcher.engine
+    best = pairs.group_by("party", "code", "priority", "home").agg(nw.col("similarity").max())
+    order = (nw.col("priority") * 1000 + 100 - nw.col("similarity")).alias("order")
+    rest = engine.materialize(best.with_columns(order).join(matcher.origins, on="party", how="inner"))
     rounds = []
     for _ in range(_ROUNDS):
         mine = lowest_by(rest, ["party"], "order")
-        theirs = lowest_by(rest, ["source", "cluster"], "order")
-        pair = ["party", "cluster"]
+        theirs = _first_of_cluster(lowest_by(rest, ["origin", "home"], "order"), matcher)
+        pair = ["party", "home"]
         chosen = engine.materialize(mine.join(theirs.select(*pair), on=pair, how="semi"))
-        rounds.append(chosen.select(*_PAIR, "agrees"))
+        rounds.append(chosen.select(*_PAIR))
         rest = rest.join(chosen.select("party"), on="party", how="anti")
-        rest = engine.materialize(rest.join(chosen.select("source", "cluster"), on=["source", "cluster"], how="anti"))
+        rest = engine.materialize(rest.join(chosen.select("origin", "home"), on=["origin", "home"], how="anti"))
         if not engine.count(rest.head(1)):
             break
-    evidence = text('{"key":"', nw.col("key"), '","value":"', nw.col("value"), '","agrees":"', nw.col("agrees"), '"}')
-    return stack(rounds).select(
-        "party",
-        "cluster",
-        nw.col("key").alias("how"),
-        evidence.alias("evidence"),
+    return stack(rounds)
+
+
+def _first_of_cluster(liked: Frame, matcher: _Matcher) -> Frame:
+    """Of several parties of a source that a cluster likes best, the one with the lowest id there."""
+    keys = ["origin", "home"]
+    counted = matcher.engine.materialize(liked.with_columns(rivals=nw.len().over(*keys)))
+    tied = counted.filter(nw.col("rivals") > 1)
+    if not matcher.engine.count(tied.head(1)):
+        return counted
+    named = tied.join(matcher.parties.select("party", "source_id"), on="party", how="inner")
+    return stack([counted.filter(nw.col("rivals") == 1), lowest_by(named, keys, "source_id").drop("source_id")])
+
+
+def _with_evidence(chosen: Frame, pairs: Frame, homes: Frame, matcher: _Matcher) -> Frame:
+    """`party`, `cluster`, `how`, `evidence` of what was chosen."""
+    agreed = pairs.join(chosen.select("party", "code"), on=["party", "code"], how="semi")
+    agreed = agreed.group_by("party", "code").agg(nw.col("agrees").max())
+    names = homes.filter(nw.col("party") == nw.col("home")).select("home", "cluster")
+    held = matcher.parties.select("party", *matcher.keys)
+    table = (
+        chosen.join(agreed, on=["party", "code"], how="inner")
+        .join(names, on="home", how="inner")
+        .join(held, on="party", how="inner")
     )
-
-
-def _digits(number: nw.Expr) -> nw.Expr:
-    """Three digits, so that text sorts as the number does; 0 to 100."""
-    return (number + 1000).cast(TEXT)
+    keys = list(enumerate(matcher.keys))
+    key = cases([(nw.col("priority") == place, name) for place, name in keys], null(TEXT))
+    value = cases([(nw.col("priority") == place, nw.col(name)) for place, name in keys], null(TEXT))
+    evidence = text('{"key":"', key, '","value":"', value, '","agrees":"', nw.col("agrees"), '"}')
+    return table.select("party", "cluster", key.alias("how"), evidence.alias("evidence"))
 
 
 def name_accounts(clusters: Frame, engine: Engine) -> Frame:

@@ -108,7 +108,21 @@ _WRITTEN_AND_MEANT = {
     "street": (pa.array([*_STREET_WORDS]), pa.array([*_STREET_WORDS.values()])),
 }
 _APOSTROPHES = "['’‘`´.]"
+_DROPPED = "\x7f"  # stands for an apostrophe until all of them are taken out at once
 _SEPARATORS = r"[^\p{L}\p{M}\p{N}]+"
+
+
+def _ascii_table() -> np.ndarray:
+    """Per byte what is left of it: small letters and digits, a space, or _DROPPED."""
+    table = np.full(256, ord(" "), np.uint8)
+    for code in range(128):
+        if chr(code).isalnum():
+            table[code] = ord(chr(code).lower())
+    table[[ord(mark) for mark in "'`."]] = ord(_DROPPED)
+    return table
+
+
+_ASCII = _ascii_table()
 
 
 def name_key(names: pa.Array) -> pa.Array:
@@ -135,8 +149,12 @@ def city_key(cities: pa.Array) -> pa.Array:
 
 def without_place(names: pa.Array, cities: pa.Array) -> pa.Array:
     """Names without a trailing "- City" of their own; other endings stay, since they tell campuses apart."""
-    pairs = zip(names.to_pylist(), cities.to_pylist(), strict=True)
-    return pa.array([_shortened(name, city) for name, city in pairs], pa.string())
+    ended = pc.fill_null(pc.match_substring_regex(names, r"\s[-–—]\s"), fill_value=False)
+    if not pc.any(ended).as_py():
+        return names.cast(pa.string())
+    pairs = zip(names.filter(ended).to_pylist(), cities.filter(ended).to_pylist(), strict=True)
+    shortened = pa.array([_shortened(name, city) for name, city in pairs], pa.string())
+    return pc.replace_with_mask(names.cast(pa.string()), ended, shortened)
 
 
 def _shortened(name: str | None, city: str | None) -> str | None:
@@ -145,16 +163,41 @@ def _shortened(name: str | None, city: str | None) -> str | None:
 
 
 def _by_words(texts: pa.Array, kind: str) -> pa.Array:
-    text = pc.replace_substring(texts.cast(pa.string()), "&", " and ")
-    text = pc.replace_substring_regex(text, _APOSTROPHES, "")
-    text = pc.utf8_lower(pc.replace_substring_regex(text, _SEPARATORS, " "))
-    split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text))
+    if texts.null_count == len(texts):
+        return pa.nulls(len(texts), pa.string())
+    text = texts.cast(pa.string())
+    if pc.any(pc.match_substring(text, "&")).as_py():
+        text = pc.replace_substring(text, "&", " and ")
+    split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(_without_marks(text)))
     joined = pc.binary_join(pa.ListArray.from_arrays(_offsets(split), _words(split.values, kind)), " ")
     joined = pc.utf8_trim_whitespace(joined)
     if pc.any(pc.match_substring(joined, "  ")).as_py():
         joined = pc.replace_substring_regex(joined, " +", " ")
     empty = pc.or_kleene(pc.equal(joined, ""), pc.is_null(texts))
     return pc.if_else(empty, pa.scalar(None, pa.string()), joined)
+
+
+def _without_marks(texts: pa.Array) -> pa.Array:
+    """Texts in small letters without apostrophes and full stops; what is no letter or digit becomes a space."""
+    beyond = pc.fill_null(pc.invert(pc.string_is_ascii(texts)), fill_value=False)
+    plain = _translated(texts)
+    if not pc.any(beyond).as_py():
+        return plain
+    few = pc.replace_substring_regex(texts.filter(beyond), _APOSTROPHES, "")
+    few = pc.utf8_lower(pc.replace_substring_regex(few, _SEPARATORS, " "))
+    return pc.replace_with_mask(plain, beyond, few)
+
+
+def _translated(texts: pa.Array) -> pa.Array:
+    """As `_without_marks`, byte by byte through a table: right for plain ASCII only."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    raw = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if data is not None else np.zeros(0, np.uint8)
+    moved = pa.py_buffer((ends - ends[0]).tobytes())
+    made = pa.StringArray.from_buffers(len(texts), moved, pa.py_buffer(_ASCII[raw].tobytes()))
+    if pc.any(pc.match_substring(made, _DROPPED)).as_py():
+        made = pc.replace_substring(made, _DROPPED, "")
+    return pc.if_else(pc.is_valid(texts), made, pa.scalar(None, pa.string())) if texts.null_count else made
 
 
 def _offsets(split: pa.ListArray) -> pa.Array:
