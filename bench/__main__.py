@@ -73,7 +73,8 @@ def _compare(accounts: int, rounds: int, mappings: Mappings) -> None:
             by_script = polars_script.run(made)
         script.append(taken)
         if number == 0:
-            check(decided, by_script, "Polars script")
+            for column in check(decided, by_script, "Polars script"):
+                print(f"only the core makes {column}")
             rows = _time_rows(made, decided)
         del decided, by_script
         gc.collect()

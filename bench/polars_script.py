@@ -26,14 +26,13 @@ def run(made: Mapping[str, pl.DataFrame]) -> Outcome:
     golden, _ = accounts(made, links)
     forest = tree(made, links, golden)
     judged, facts = tiers(golden, forest)
-    described = profiles(golden, forest, facts)
+    described, systems = profiles(golden, forest, facts)
     owned = owners(made, links, golden, forest)
     found = plan.Decided(
         links=links,
         golden=golden,
         tree=forest,
-        tiers=judged,
-        facts=facts,
+        systems=systems,
         owners=owned,
         moves=moves(made, links),
     )

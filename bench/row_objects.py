@@ -44,6 +44,7 @@ def run(made: Mapping[str, pl.DataFrame]) -> Decisions:
     grow(accounts)
     systems = members(accounts)
     verdicts, facts, alone = judge(systems)
+    described = profiles(facts, verdicts)
     users = list(made["users"].iter_rows(named=True))
     before = {row["firm_id"]: row for row in made["previous_firms"].iter_rows(named=True)}
     found = want.Found(
@@ -51,6 +52,7 @@ def run(made: Mapping[str, pl.DataFrame]) -> Decisions:
         verdicts=verdicts,
         facts=facts,
         owners=want.owners(systems, users),
+        scores={root: profile.values for root, profile in described.items()},
         moves=want.moves(accounts, before),
         users=users,
     )
@@ -62,7 +64,7 @@ def run(made: Mapping[str, pl.DataFrame]) -> Decisions:
         accounts=accounts,
         found=found,
         alone=alone,
-        profiles=profiles(facts, verdicts),
+        profiles=described,
         changes=rows,
         items=items,
         events=list(_events(rows, items, found, accounts)),
@@ -130,8 +132,8 @@ def outcome(made: Decisions) -> Outcome:
         links=_table(_linked(made.clusters)),
         accounts=_table(_golden(account) for account in made.accounts),
         hierarchy=_table(_placed(account) for account in made.accounts),
-        tiers=_table(_judged(account, made) for account in made.accounts),
-        profiles=_table(_described(account, made) for account in made.accounts),
+        tiers=_table(_judged(account, made) for account in made.accounts).lazy(),
+        profiles=_table(_described(account, made) for account in made.accounts).lazy(),
         ownership=_table(owned),
         items=plan.frame(made.items),
         changes=plan.frame(made.changes),

@@ -23,13 +23,17 @@ _KEYS = {
 }
 
 
-def check(decided: Reconciliation, peer: Outcome, name: str) -> None:
-    """Raise SystemExit with the first difference: a ratio between different jobs means nothing."""
+def check(decided: Reconciliation, peer: Outcome, name: str) -> tuple[str, ...]:
+    """Raise SystemExit with the first difference: a ratio between different jobs means nothing.
+
+    Gives the columns that the core fills and the peer does not make: they are work that only the core does.
+    """
     for found in _differences(decided, peer):
         raise SystemExit(f"bench: the {name} decides otherwise than the core: {found}")
+    return tuple(_lacking(decided, peer))
 
 
-def _differences(decided: Reconciliation, peer: Outcome) -> Iterator[str]:
+def _tables(decided: Reconciliation) -> dict[str, pl.DataFrame]:
     plan = decided.plan
     assert decided.profiles is not None
     tables: dict[str, Frame] = {
@@ -39,8 +43,20 @@ def _differences(decided: Reconciliation, peer: Outcome) -> Iterator[str]:
         "changes": plan.changes,
         "events": plan.events,
     }
+    return {name: frame.to_native().collect() for name, frame in tables.items()}
+
+
+def _lacking(decided: Reconciliation, peer: Outcome) -> Iterator[str]:
+    for name, table in _tables(decided).items():
+        there = getattr(peer, name).lazy().collect_schema().names()
+        filled = (column for column in table.columns if table[column].null_count() < table.height)
+        yield from (f"{name}.{column}" for column in filled if column not in there)
+
+
+def _differences(decided: Reconciliation, peer: Outcome) -> Iterator[str]:
+    plan, tables = decided.plan, _tables(decided)
     for name, keys in _KEYS.items():
-        yield from _difference(name, tables[name].to_native().collect(), getattr(peer, name), keys)
+        yield from _difference(name, tables[name], getattr(peer, name).lazy().collect(), keys)
     guards: tuple[Guard, ...] = tuple(
         sorted((g.guard, g.subject, g.measured, g.population, g.limit, g.breached) for g in plan.guards)
     )
@@ -51,13 +67,8 @@ def _differences(decided: Reconciliation, peer: Outcome) -> Iterator[str]:
 
 
 def _difference(name: str, expected: pl.DataFrame, found: pl.DataFrame, keys: list[str]) -> Iterator[str]:
-    """A peer may leave out columns of which nothing is known; all others are compared cell by cell."""
-    left_out = [column for column in expected.columns if column not in found.columns]
-    filled = [column for column in left_out if expected[column].null_count() < expected.height]
-    if filled:
-        yield f"{name} lacks {', '.join(filled)}"
-        return
-    columns = [column for column in expected.columns if column not in left_out]
+    """The columns that both have, cell by cell."""
+    columns = [column for column in expected.columns if column in found.columns]
     mine = expected.select(columns).sort(keys)
     theirs = found.select(columns).cast({column: mine.schema[column] for column in columns}).sort(keys)
     if mine.height != theirs.height:

@@ -41,8 +41,7 @@ class Decided:
     links: pl.DataFrame
     golden: pl.DataFrame
     tree: pl.DataFrame
-    tiers: pl.DataFrame
-    facts: pl.DataFrame
+    systems: pl.DataFrame  # facts, verdict and profile of every system
     owners: pl.DataFrame
     moves: pl.DataFrame
 
@@ -61,11 +60,17 @@ def desired(made: Mapping[str, pl.DataFrame], found: Decided) -> pl.LazyFrame:
     """Every live record with all that its wanted values and their evidence are made of; texts come later, for few."""
     members = pl.len().over("system_account_id") > 1
     names = found.golden.lazy().select(c("account_id").alias("parent_account_id"), c("name").alias("parent_name"))
-    inside = found.facts.lazy().filter(c("org_type__lo").is_in(["POST_ACUTE", "ASC"]))
-    inside = inside.filter(c("org_type__hi").is_in(["POST_ACUTE", "ASC"])).select(
-        c("holder").alias("system_account_id"), pl.lit(value=True).alias("inside")
+    kinds = ["POST_ACUTE", "ASC"]
+    systems = found.systems.lazy().select(
+        *(
+            c("holder_account_id").alias("system_account_id"),
+            c("account_tier").alias("tier"),
+            "tier_status",
+            "is_known",
+        ),
+        *(c("evidence").alias("facts"), "band", c("score_tenths").alias("tenths"), c("coverage_bp").alias("coverage")),
+        (c("org_type__lo").is_in(kinds) & c("org_type__hi").is_in(kinds)).alias("inside"),
     )
-    tiers = found.tiers.lazy().select("account_id", "tier", "tier_status", "is_known", c("evidence").alias("facts"))
     owners = found.owners.lazy().select(
         "account_id", "owner_email", "owner_role", c("rule").alias("owner_rule"), c("evidence").alias("owner_evidence")
     )
@@ -74,8 +79,7 @@ def desired(made: Mapping[str, pl.DataFrame], found: Decided) -> pl.LazyFrame:
         .select("account_id", "parent_account_id", "system_account_id", "system_name", "depth", "basis", "conflict",
                 "source_ref", members.alias("in_system"))
         .join(names, on="parent_account_id", how="left")
-        .join(inside, on="system_account_id", how="left")
-        .join(tiers, on="account_id", how="left")
+        .join(systems, on="system_account_id", how="left")
         .join(owners, on="account_id", how="left")
         .join(found.moves.lazy(), on="account_id", how="left")
         .join(found.golden.lazy().select("account_id", "name"), on="account_id", how="left")
@@ -141,6 +145,7 @@ def values() -> list[pl.Expr]:
         pl.coalesce(queue, inside, pl.lit("FIELD")).alias("routing_queue"),
         pl.when(known).then(c("tier")).alias("account_tier"),
         pl.when(known).then(c("tier_status")).alias("tier_status"),
+        pl.when(c("band") != "INSUFFICIENT").then(((c("tenths") + 5) // 10).cast(pl.String)).alias("score"),
         flag.then(pl.lit("true")).alias("rescore_flag"),
         c("reason").alias("rescore_reason"),
     ]
@@ -174,6 +179,8 @@ def _because() -> dict[str, tuple[pl.Expr, pl.Expr]]:
     queue_rule = told("routing.", _QUEUE.when("inside").then(pl.lit("inside-sales")).otherwise(pl.lit("default")))
     queue = told('{"tier":"', c("tier"), '","owner_role":"', c("owner_role"), '"}')
     tier = told("tiers.", c("tier")), c("facts")
+    exact = told((c("tenths") // 10).cast(pl.String), ".", (c("tenths") % 10).cast(pl.String))
+    known = told('","known":"', (c("coverage") // 100).cast(pl.String), " % of the weight")
     event = told('{"events":"1","from":"', json(c("ref").fill_null("")), '"}')
     flag = pl.lit("triggers.ownership_change"), event
     return {
@@ -185,6 +192,7 @@ def _because() -> dict[str, tuple[pl.Expr, pl.Expr]]:
         "routing_queue": (queue_rule, queue),
         "account_tier": tier,
         "tier_status": tier,
+        "score": (told("scores.", c("band")), told('{"score":"', exact, '","band":"', c("band"), known, '"}')),
         "rescore_flag": flag,
         "rescore_reason": flag,
     }

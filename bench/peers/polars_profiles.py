@@ -34,19 +34,18 @@ _NOT_KNOWN = {
 """What nothing is known of in a generated world: it has no contracts, deals, contacts and signals."""
 
 
-def profiles(golden: pl.DataFrame, tree: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
-    """PROFILES of every account, in its own place, with what its system is."""
+def profiles(golden: pl.DataFrame, tree: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    """PROFILES of every account, in its own place, with what its system is; and what every system is."""
     own = golden.select(c("account_id").alias("holder"), "annual_revenue_cents", "employees", "state")
     table = _described(facts.join(own, on="holder", how="left"))
     table = _scored(table).drop("state").rename({"holder": "holder_account_id", "tier": "account_tier"})
-    here = golden.select("account_id", "name", "state").join(
-        tree.select("account_id", c("system_account_id").alias("holder_account_id")), on="account_id", how="left"
-    )
+    of_tree = tree.lazy().select("account_id", c("system_account_id").alias("holder_account_id"))
+    here = golden.lazy().select("account_id", "name", "state").join(of_tree, on="account_id", how="left")
     con = {**dict.fromkeys(NON_CON, "none"), **dict.fromkeys(CON, "CON")}
     placed = here.with_columns(
         region=c("state").replace_strict(REGION, default=None), site_con=c("state").replace_strict(con, default=None)
     )
-    return placed.join(table, on="holder_account_id", how="left")
+    return placed.join(table.lazy(), on="holder_account_id", how="left"), table
 
 
 def _settled(name: str) -> pl.Expr:

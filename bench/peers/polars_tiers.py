@@ -34,8 +34,8 @@ def text(value: str) -> pl.Expr:
     return pl.lit(value)
 
 
-def tiers(golden: pl.DataFrame, tree: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """TIERS of every account, and the facts of every system."""
+def tiers(golden: pl.DataFrame, tree: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    """TIERS of every account, which they inherit when somebody asks; and the facts and the verdict on every system."""
     traits = _traits(golden).join(tree.select("account_id", "system_account_id"), on="account_id")
     facts = _facts(traits, "system_account_id")
     judged = _judged(facts)
@@ -43,13 +43,14 @@ def tiers(golden: pl.DataFrame, tree: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     alone = _judged(_facts(affiliates.with_columns(system_account_id=c("account_id")), "system_account_id"))
     own = pl.when(c("account_id") == c("holder_account_id")).then(c("tier"))
     of_accounts = (
-        tree.select("account_id", c("system_account_id").alias("holder_account_id"))
-        .join(judged.rename({"holder": "holder_account_id"}), on="holder_account_id", how="left")
-        .join(alone.select(c("holder").alias("account_id"), c("tier").alias("alone")), on="account_id", how="left")
+        tree.lazy()
+        .select("account_id", c("system_account_id").alias("holder_account_id"))
+        .join(judged.lazy().rename({"holder": "holder_account_id"}), on="holder_account_id", how="left")
+        .join(alone.lazy().select(account_id="holder", alone="tier"), on="account_id", how="left")
         .with_columns(standalone_tier=pl.coalesce("alone", own))
         .drop("alone")
     )
-    return of_accounts, facts.join(judged.select("holder", "tier"), on="holder", how="left")
+    return of_accounts, facts.join(judged, on="holder", how="left")
 
 
 def _traits(golden: pl.DataFrame) -> pl.DataFrame:

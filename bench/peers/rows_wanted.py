@@ -51,6 +51,7 @@ class Found:
     verdicts: Mapping[str, Verdict]
     facts: Mapping[str, Facts]
     owners: Mapping[str, Owner]
+    scores: Mapping[str, Mapping[str, Any]]
     moves: Mapping[str, Move]
     users: Sequence[Mapping[str, Any]]
 
@@ -147,6 +148,7 @@ def wanted(account: Account, party: Party, found: Found, native: Mapping[Key, st
         "routing_queue": _known(queue, f"routing.{queue_rule}", roles),
         "account_tier": _known(tier, f"tiers.{verdict.tier}", verdict.evidence),
         "tier_status": _known(status, f"tiers.{verdict.tier}", verdict.evidence),
+        "score": _score(found.scores[root]),
         "rescore_flag": _known("true" if move else None, "triggers.ownership_change", flag),
         "rescore_reason": _known(move.reason if move else None, "triggers.ownership_change", flag),
     }
@@ -154,6 +156,18 @@ def wanted(account: Account, party: Party, found: Found, native: Mapping[Key, st
 
 def _known(value: str | None, rule: str, evidence: str) -> Wanted:
     return Wanted("abstain" if value is None else "value", value, rule, evidence)
+
+
+def _score(known: Mapping[str, Any]) -> Wanted:
+    """Whole points, where enough is known."""
+    tenths, band = known["score_tenths"], known["band"]
+    told = {
+        "score": f"{tenths // 10}.{tenths % 10}",
+        "band": band,
+        "known": f"{known['coverage_bp'] // 100} % of the weight",
+    }
+    points = None if band == "INSUFFICIENT" else str((tenths + 5) // 10)
+    return _known(points, f"scores.{band}", _json(told))
 
 
 def _queue(verdict: Verdict, org: Bounds) -> tuple[str, str]:

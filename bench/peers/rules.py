@@ -17,6 +17,7 @@ GROUPS = {
     "parent": "hierarchy",
     "health_system": "system",
     **dict.fromkeys(("account_tier", "tier_status"), "segmentation"),
+    "score": "score",
     **dict.fromkeys(("rescore_flag", "rescore_reason"), "rescore"),
 }
 FOLLOWERS = ("ownership", "system", "segmentation", "rescore")
@@ -144,6 +145,7 @@ ACTIONS = {  # by group: fill, update, drift, conflict, takeover, clear
     "hierarchy": ("auto", "approve", "review", "review", "review", "review"),
     "system": ("auto", "auto", "auto", "auto", "review", "review"),
     "segmentation": ("auto", "auto", "auto", "auto", "auto", "blocked"),
+    "score": ("auto", "auto", "auto", "auto", "auto", "blocked"),
     "rescore": ("auto", "auto", "agree", "auto", "auto", "auto"),
 }
 STATES = ("fill", "update", "drift", "conflict", "takeover", "clear")
@@ -176,8 +178,8 @@ class Outcome:
     links: pl.DataFrame
     accounts: pl.DataFrame
     hierarchy: pl.DataFrame
-    tiers: pl.DataFrame
-    profiles: pl.DataFrame
+    tiers: pl.LazyFrame  # as in the core: kept once per system, inherited when somebody asks
+    profiles: pl.LazyFrame
     ownership: pl.DataFrame
     items: pl.DataFrame
     changes: pl.DataFrame
