@@ -86,6 +86,8 @@ SEGMENT_FACTS: tuple[PolicyFact, ...] = (
     _fact("ehr_vendor", str, "Health record vendor of most beds", values=EHR_VENDORS),
     _fact("payer_class", str, "Class of the payer mix", values=PAYER_CLASSES),
     _fact("motion", str, "How the account is sold to", values=MOTIONS),
+    _fact("expansion_bp", int, "Share of sites in states that expanded Medicaid", unit="basis points"),
+    _fact("full_practice_bp", int, "Share of sites where nurse practitioners practise fully", unit="basis points"),
     _fact("affiliation", str, "Backing of a physician group", values=AFFILIATIONS),
     _fact("icp_profile", str, "Ideal customer profile that holds"),
     _fact("region", str, "Census region, or CANADA"),

@@ -168,7 +168,11 @@ class _Reading:
             "feeds": {feed.feed: feed for feed in feeds.values() if feed is not None},
             "policies": Policies(**policies),
             "regulation": regulation.states,
+            "medicaid_expansion": regulation.medicaid_expansion,
+            "nurse_practice": regulation.nurse_practice,
+            "con_by_facility": regulation.by_facility,
             "regulation_checked_on": regulation.checked_on,
+            "law_checked": dict(regulation.checked),
         }
         places = read_places()
         return Mappings(**content, places=places, digest=_digest({**content, "places": sorted(places.items())}))

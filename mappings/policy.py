@@ -10,6 +10,9 @@ from mappings.guard_policy import GuardPolicy as GuardPolicy
 from mappings.guard_policy import Limit as Limit
 from mappings.identity_policy import IdentityPolicy as IdentityPolicy
 from mappings.insight_policy import KpiPolicy, ScorePolicy, SegmentPolicy
+from mappings.regulation import Expansion, Law, Practice
+from mappings.regulation import Regulation as Regulation
+from mappings.regulation import RegulationFile as RegulationFile
 from mappings.routing_policy import HoldPolicy, LeadPolicy
 from mappings.schema import CrmMap, FeedLayout, Strict
 from mappings.schema import Header as Header
@@ -253,23 +256,6 @@ class Policies(Strict):
     holds: HoldPolicy = HoldPolicy(policy=_unset("holds"))
 
 
-class Regulation(Strict):
-    """Dated facts of one state."""
-
-    state: str
-    con: Literal["CON", "none", "quasi", "unknown"]
-    valid_from: str  # ISO date, the first day; empty = not known, taken as always
-    valid_to: str = ""  # ISO date, the first day it no longer holds; empty = still so
-    citation: str
-
-
-class RegulationFile(Strict):
-    """`regulation.yaml`."""
-
-    checked_on: str = ""  # ISO date somebody last compared it with the law
-    states: tuple[Regulation, ...]
-
-
 class Mappings(Strict):
     """Everything `mappings/load.py` reads: maps, layouts, policies; the digest names this exact content."""
 
@@ -277,6 +263,20 @@ class Mappings(Strict):
     feeds: dict[str, FeedLayout]  # by feed name
     policies: Policies
     regulation: tuple[Regulation, ...]
+    medicaid_expansion: tuple[Expansion, ...] = ()
+    nurse_practice: tuple[Practice, ...] = ()
+    con_by_facility: bool = False
     regulation_checked_on: str = ""  # ISO date, empty = never
+    law_checked: dict[str, str] = Field(default_factory=dict)  # of the other two lists; ISO dates
     places: dict[str, tuple[int, int]] = Field(default_factory=dict)  # ZIP -> latitude, longitude in 1/10,000 degree
     digest: str  # sha256 over the canonical JSON of all of the above
+
+    @property
+    def law(self) -> Law:
+        """What the law of each state asks, by date."""
+        return Law(
+            con=self.regulation,
+            expansion=self.medicaid_expansion,
+            practice=self.nurse_practice,
+            by_facility=self.con_by_facility,
+        )

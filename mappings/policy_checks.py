@@ -316,19 +316,21 @@ def check_alerts(document: Document, policy: AlertPolicy) -> Problems:
 
 
 def check_regulation(document: Document, regulation: RegulationFile) -> Problems:
-    """Real states, and one fact per state and day."""
-    periods: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for index, entry in enumerate(regulation.states):
-        place = ("states", index)
-        yield from _check_states(document, (*place, "state"), (entry.state,))
-        yield from _check_period(document, place, ("valid_from", entry.valid_from), ("valid_to", entry.valid_to))
-        start, end = entry.valid_from, entry.valid_to or "9999-12-31"
-        if any(start < other_end and other_start < end for other_start, other_end in periods[entry.state]):
-            yield document.problem(
-                place, f"{entry.state} has two facts for the same days; close the earlier by valid_to"
-            )
-        periods[entry.state].append((start, end))
-
+    """Real states, and one fact per state, day and thing it is about."""
+    lists = {"states": regulation.states, "medicaid_expansion": regulation.medicaid_expansion}
+    for name, facts in {**lists, "nurse_practice": regulation.nurse_practice}.items():
+        periods: dict[tuple[object, ...], list[tuple[str, str]]] = defaultdict(list)
+        for index, entry in enumerate(facts):
+            place = (name, index)
+            yield from _check_states(document, (*place, "state"), (entry.state,))
+            yield from _check_period(document, place, ("valid_from", entry.valid_from), ("valid_to", entry.valid_to))
+            start, end = entry.valid_from, entry.valid_to or "9999-12-31"
+            about = (entry.state, getattr(entry, "facilities", ()), getattr(entry, "categories", ()))
+            if any(start < other_end and other_start < end for other_start, other_end in periods[about]):
+                yield document.problem(
+                    place, f"{entry.state} has two facts for the same days; close the earlier by valid_to"
+                )
+            periods[about].append((start, end))
 
 def _expression_problems(
     document: Document, place: Path, node: Any, names: frozenset[str], facts: Mapping[str, Any]

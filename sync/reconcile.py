@@ -17,20 +17,21 @@ from __future__ import annotations
 from mappings.policy import Mappings
 from sync.authority.decide import who_decides
 from sync.crosscheck import field_problems, register_problems
-from sync.engine import Engine
+from sync.engine import Engine, Frame
 from sync.enrichment import enrich_with_doubts
 from sync.hierarchy.doubts import doubts
 from sync.hierarchy.forest import Forest, Linked, grow, named_roots
 from sync.hierarchy.status import gone
 from sync.identity.judge import link
 from sync.identity.judge import problems as open_links
+from sync.planning.adjusted import with_heirs
 from sync.planning.fights import fights
 from sync.planning.plan import build_plan
 from sync.problem import Problem
 from sync.proposals import Findings, propose
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.holders import confirmed_facts, holders
-from sync.segmentation.members import certificate_of_need, with_traits
+from sync.segmentation.members import state_law, with_traits
 from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import describe_holders, of_accounts
 from sync.segmentation.standalone import with_standalone
@@ -91,16 +92,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     recorded = who_decides(linked, forest, policies, as_of, engine)
     deciding = engine.materialize(holders(tree.hierarchy, recorded, policies.authority))
     left = gone(forest.status)
-    traits = with_traits(accounts)
-    open_accounts = engine.materialize(traits.join(left.select("account_id"), on="account_id", how="anti"))
-    evidence = Evidence(
-        accounts=open_accounts,
-        holders=deciding,
-        facts=confirmed,
-        regulation=mappings.regulation,
-        as_of=as_of,
-        segments=policies.segments,
-    )
+    evidence = _evidence(linked, deciding, left, mappings, as_of=as_of, engine=engine)
     facts = classify(evidence, policies.tiers, engine)
     verdicts = judge_holders(facts, policies.tiers, engine)
     plain = inherited(deciding, verdicts)
@@ -112,10 +104,11 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         holders=deciding,
         facts=facts,
         tiers=tiers,
-        con=certificate_of_need(mappings.regulation, as_of, engine),
+        law=state_law(mappings.law, as_of, engine, str(policies.tiers.assumptions.get("category", ""))),
         gone=left,
     )
-    book = Book(world=world, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)
+    heired = with_heirs(world, policies.conflicts, as_of, engine)
+    book = Book(world=heired, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)
     described = describe_holders(about, policies.segments, policies.scores, as_of, engine)
     happened = find_events(linked, forest, deciding, mappings, as_of, engine)
     findings = Findings(
@@ -141,3 +134,18 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         ),
     )
     return findings, forest
+
+
+def _evidence(
+    linked: Linked, deciding: Frame, left: Frame, mappings: Mappings, *, as_of: str, engine: Engine
+) -> Evidence:
+    """What tiers are made from: the organisations that are still there."""
+    there = with_traits(linked.accounts).join(left.select("account_id"), on="account_id", how="anti")
+    return Evidence(
+        accounts=engine.materialize(there),
+        holders=deciding,
+        facts=linked.confirmed,
+        law=mappings.law,
+        as_of=as_of,
+        segments=mappings.policies.segments,
+    )

@@ -92,16 +92,19 @@ def inactive_owners(looked: Looked, engine: Engine) -> Lint:
 
 def regulation(looked: Looked, engine: Engine) -> Lint:
     """Rules of law that nobody compared with the law for a year."""
-    checked, limit = looked.mappings.regulation_checked_on, looked.mappings.policies.kpis.regulation_stale_days
-    age = days_between(checked, looked.found.as_of)
-    old = age is None or age > limit
-    told = {"subject": "regulation.yaml", "checked_on": checked or "never", "age_days": age, "at_most": limit}
+    limit = looked.mappings.policies.kpis.regulation_stale_days
+    lists = {"states": looked.mappings.regulation_checked_on, **looked.mappings.law_checked}
+    rows = []
+    for name, checked in sorted(lists.items()):
+        age = days_between(checked, looked.found.as_of)
+        if age is None or age > limit:
+            rows.append({"subject": name, "checked_on": checked or "never", "age_days": age, "at_most": limit})
     return Lint(
         id="REG-STALE",
         level=Level.WARN,
         title="Regulation not compared with the law for a year",
-        rows=(told,) if old else (),
-        fix="compare regulation.yaml with its citations and set checked_on",
+        rows=tuple(rows),
+        fix="compare the list in regulation.yaml with its citations and set checked_on or checked",
     )
 
 

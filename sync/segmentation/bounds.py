@@ -137,6 +137,17 @@ def sites(line: str) -> list[nw.Expr]:
     return bounds("non_con_bp", nw.coalesce(said, low), nw.coalesce(said, high), source)
 
 
+def share_of_sites(program: str, word: str) -> nw.Expr:
+    """Share of the hospitals whose state's law reads so; without a hospital its own state's; null where one is open."""
+    count, known = nw.col("hospitals"), nw.col(f"{program}_missing") == 0
+    has_sites = certain(count > 0)
+    divisor = nw.when(has_sites).then(count).otherwise(nw.lit(1))
+    own = cases([(nw.col(f"own_{program}") == word, 10000), (~nw.col(f"own_{program}").is_null(), 0)], null(INT))
+    return cases(
+        [(has_sites & certain(known), nw.col(f"{program}_sites") * 10000 // divisor), (has_sites, null(INT))], own
+    )
+
+
 def sizes() -> list[nw.Expr]:
     """Hospitals owned, their beds, and affiliated providers; a sum with unknown parts is a lower bound only."""
     counted = nw.when(nw.col("hospitals") > 0).then(nw.lit("hospitals in the feed"))

@@ -10,14 +10,15 @@ import narwhals as nw
 
 from mappings.facts import TIER_FACTS
 from mappings.insight_policy import Contract, SegmentPolicy
-from mappings.policy import Regulation, TierPolicy
+from mappings.policy import TierPolicy
+from mappings.regulation import Law
 from mappings.schema import Header
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, first_by, null, stack, text
-from sync.segmentation.bounds import bounds, coverage, payers, sites, sizes, strength
+from sync.segmentation.bounds import bounds, coverage, payers, share_of_sites, sites, sizes, strength
 from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings
 from sync.segmentation.lines import with_line_strengths
-from sync.segmentation.members import certificate_of_need, roll_up, with_traits
+from sync.segmentation.members import roll_up, state_law, with_traits
 from sync.segmentation.statements import parsed, side_by_side
 from sync.world import BOOL, INT, TEXT, Schema
 
@@ -39,6 +40,8 @@ TRAITS: Schema = {
     "revenue_missing": INT,
     "aco_hospitals": INT,
     "payer_note": TEXT,
+    "expansion_bp": INT,  # share of its sites in states that expanded Medicaid
+    "full_practice_bp": INT,  # share of its sites in states with full practice of nurse practitioners
     "awarded_to": TEXT,  # US, COMPETITOR, MULTI; null = not covered, or nobody said
     **{f"{name}_text": TEXT for name in (
         "affiliation", "pe_backed", "employees", "revenue_usd", "it_budget_usd", "it_capability", "capitated",
@@ -57,7 +60,7 @@ class Evidence:
     accounts: Frame  # ACCOUNTS
     holders: Frame  # account_id, system_account_id, holder_account_id
     facts: Frame  # CONFIRMED
-    regulation: Iterable[Regulation]
+    law: Law  # what the states ask, by date
     as_of: str
     segments: SegmentPolicy = field(default_factory=lambda: SegmentPolicy(policy=_NOBODY))
 
@@ -82,7 +85,7 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
     category = str(policy.assumptions.get("category", ""))
     counted = str(policy.assumptions.get("ma_counts_as", "medicare"))
     traits = engine.materialize(_members(evidence))
-    con = certificate_of_need(evidence.regulation, evidence.as_of, engine)
+    con = state_law(evidence.law, evidence.as_of, engine, category)
     sums = roll_up(traits, con, f"{line}_share_bp").rename({"holder_account_id": "account_id"})
     contracts = _in_force(evidence.segments.purchasing.contracts, category, evidence.as_of)
     names = names_in_force(evidence.segments, evidence.as_of)
@@ -99,6 +102,8 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
     facts = [
         *strength(line), *payers(counted, evidence.segments), *sites(line), *sizes(),
         *coverage(contracts, has_contracts=has_contracts),
+        share_of_sites("expansion", "adopted").alias("expansion_bp"),
+        share_of_sites("practice", "full").alias("full_practice_bp"),
     ]  # fmt: skip
     table = table.with_columns(*facts)
     return engine.materialize(table.select("account_id", *FACT_BOUNDS, *TRAITS))
@@ -142,7 +147,12 @@ def _own(traits: Frame, con: Frame) -> Frame:
     return deciding.join(con, on="state", how="left").select(
         "account_id",
         nw.coalesce(own_kind(), nw.col("kind")).alias("own_kind"),
-        nw.col("con").alias("own_con"),
+        cases(
+            [(nw.col("kind") == "ASC", nw.col("con_asc")), (nw.col("kind") == "POST_ACUTE", nw.col("con_post_acute"))],
+            nw.col("con"),
+        ).alias("own_con"),
+        nw.col("expansion").alias("own_expansion"),
+        nw.col("practice").alias("own_practice"),
         nw.col("employees").alias("own_employees"),
         nw.col("annual_revenue_cents").alias("own_revenue_cents"),
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import narwhals as nw
 
-from mappings.policy import Regulation
+from mappings.regulation import UNKNOWN, Law, law_on
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, count_where
-from sync.world import INT, TEXT
+from sync.world import INT, TEXT, Schema
 
 _POST_ACUTE = "home health|hospice|skilled nursing|nursing facility|rehabilitation|long term acute"
 _KINDS: tuple[tuple[str, str], ...] = (
@@ -50,14 +48,30 @@ def _no_certificate() -> nw.Expr:
     return cases([(~nw.col("ccn").is_null(), "NOT"), (~nw.col("is_critical_access"), "NOT")], nw.lit(None, dtype=TEXT))
 
 
-def certificate_of_need(regulation: Iterable[Regulation], as_of: str, engine: Engine) -> Frame:
-    """`state`, `con`: what holds in each state on the date."""
+STATE_LAW: Schema = {
+    "state": TEXT,
+    "con": TEXT,  # certificate of need for hospitals: CON, none, quasi, unknown
+    "con_asc": TEXT,
+    "con_post_acute": TEXT,
+    "expansion": TEXT,  # of Medicaid: adopted, not_adopted; null = unknown
+    "practice": TEXT,  # of nurse practitioners: full, reduced, restricted; null = unknown
+}
+
+
+def state_law(law: Law, as_of: str, engine: Engine, category: str = "") -> Frame:
+    """STATE_LAW on the date, for a purchasing category."""
     rows = [
-        {"state": fact.state, "con": fact.con}
-        for fact in regulation
-        if (not fact.valid_from or fact.valid_from <= as_of) and (not fact.valid_to or as_of < fact.valid_to)
+        {
+            "state": one.state,
+            "con": one.con["HOSPITAL"],
+            "con_asc": one.con["ASC"],
+            "con_post_acute": one.con["POST_ACUTE"],
+            "expansion": None if one.expansion == UNKNOWN else one.expansion,
+            "practice": None if one.practice == UNKNOWN else one.practice,
+        }
+        for one in law_on(law, as_of, category)
     ]
-    return engine.table(rows, {"state": TEXT, "con": TEXT})
+    return engine.table(rows, STATE_LAW)
 
 
 def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
@@ -79,6 +93,10 @@ def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
         free=hospital & (nw.col("con") == "none"),
         unruled=hospital & (nw.col("con").is_null() | (nw.col("con") == "unknown")),
         is_hospital=hospital,
+        expanded=hospital & (nw.col("expansion") == "adopted"),
+        unexpanded=hospital & nw.col("expansion").is_null(),
+        autonomous=hospital & (nw.col("practice") == "full"),
+        unpractised=hospital & nw.col("practice").is_null(),
     )
     return sited.group_by("holder_account_id").agg(
         count_where(nw.col("is_hospital")).alias("hospitals"),
@@ -87,6 +105,10 @@ def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
         count_where(nw.col("is_hospital") & nw.col("line_revenue").is_null()).alias("line_missing"),
         count_where(nw.col("free")).alias("free_sites"),
         count_where(nw.col("unruled")).alias("unruled_sites"),
+        count_where(nw.col("expanded")).alias("expansion_sites"),
+        count_where(nw.col("unexpanded")).alias("expansion_missing"),
+        count_where(nw.col("autonomous")).alias("practice_sites"),
+        count_where(nw.col("unpractised")).alias("practice_missing"),
         nw.col("hospital_beds").sum().cast(INT).alias("beds_known"),
         nw.col("hospital_state").min().alias("first_state"),
         nw.col("hospital_state").max().alias("last_state"),

@@ -25,7 +25,7 @@ from sync.segmentation.segments import MEMBERSHIP, with_segments
 from sync.segmentation.signals import behavior, deals
 from sync.world import BOOL, INT, TEXT, Schema, World
 
-_OWN = ("region", "site_con", "canada_law")
+_OWN = ("region", "site_con", "site_expansion", "site_practice", "canada_law")
 _PLACED = ("account_id", "name", "state", *_OWN)
 """What every account has of its own; all else is its holder's."""
 PROFILES: Schema = {
@@ -47,6 +47,8 @@ PROFILES: Schema = {
     "payer_note": TEXT,
     "roi_frame": TEXT,
     "reg_env": TEXT,
+    "expansion_bp": INT,
+    "full_practice_bp": INT,
     "affiliation": TEXT,
     "gpo_covered": BOOL,
     "awarded_to": TEXT,
@@ -82,7 +84,7 @@ class Book:
     holders: Frame  # account_id, holder_account_id
     facts: Frame  # per holder: FACT_BOUNDS and TRAITS
     tiers: Frame  # TIERS
-    con: Frame  # state, con
+    law: Frame  # STATE_LAW
     gone: Frame  # account_id of closed and merged organisations
 
 
@@ -272,8 +274,13 @@ def of_accounts(book: Book, described: Frame, policy: SegmentPolicy, engine: Eng
     placed = own.select("account_id", "holder_account_id", "name", "state").join(
         _regions(policy, engine), on="state", how="left"
     )
-    con = book.con.rename({"con": "site_con"})
-    placed = placed.join(con, on="state", how="left").with_columns(
+    law = book.law.select(
+        "state",
+        nw.col("con").alias("site_con"),
+        nw.col("expansion").alias("site_expansion"),
+        nw.col("practice").alias("site_practice"),
+    )
+    placed = placed.join(law, on="state", how="left").with_columns(
         site_con=cases([(nw.col("region") == "CANADA", "N/A")], nw.col("site_con"))
     )
     return conform(placed.join(described, on="holder_account_id", how="left"), PROFILES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 import narwhals as nw
 
-from mappings.policy import Regulation, RepPolicy
+from mappings.policy import RepPolicy
+from mappings.regulation import Dated, Law, Regulation
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, null, one_of, stack, text
 from sync.hierarchy.forest import Forest
@@ -72,20 +73,37 @@ def closure_events(forest: Forest, since: str, as_of: str) -> Frame:
     )
 
 
-def regulatory_events(regulation: Iterable[Regulation], since: str, as_of: str, engine: Engine) -> Frame:
-    """States whose certificate-of-need law began to read otherwise within the window."""
-    by_state: dict[str, list[Regulation]] = {}
-    for fact in regulation:
-        by_state.setdefault(fact.state, []).append(fact)
-    rows = []
-    for state, facts in sorted(by_state.items()):
-        for fact in facts:
-            if fact.valid_from and since < fact.valid_from <= as_of:
-                before = next((f.con for f in facts if f.valid_to == fact.valid_from), "unknown")
-                words = {"detail": "certificate_of_need", "old": before, "new": fact.con, "source_ref": fact.citation}
-                dates = {"effective_date": fact.valid_from, "first_seen": fact.valid_from}
-                rows.append({"kind": "REGULATORY", "subject": f"state:{state}", **words, **dates})
+_PROGRAMS = {"con": "certificate_of_need", "expanded": "medicaid_expansion", "practice": "nurse_practice"}
+
+
+def regulatory_events(law: Law, since: str, as_of: str, engine: Engine) -> Frame:
+    """States whose law began to read otherwise within the window: certificate of need, Medicaid, nurse practice."""
+    lists: tuple[tuple[str, Sequence[Dated]], ...] = (
+        ("con", law.con),
+        ("expanded", law.expansion),
+        ("practice", law.practice),
+    )
+    rows = [row for word, facts in lists for row in _law_rows(word, facts, since, as_of)]
     return engine.table(rows, RAW)
+
+
+def _law_rows(word: str, facts: Sequence[Dated], since: str, as_of: str) -> Iterator[dict[str, str]]:
+    """RAW rows of one list; what is about some facilities or categories has a story of its own."""
+    by_subject: dict[tuple[str, str], list[Dated]] = {}
+    for fact in facts:
+        by_subject.setdefault((fact.state, _limits(fact)), []).append(fact)
+    for (state, limits), dated in sorted(by_subject.items()):
+        for fact in dated:
+            if fact.valid_from and since < fact.valid_from <= as_of:
+                before = next((getattr(one, word) for one in dated if one.valid_to == fact.valid_from), "unknown")
+                detail = _PROGRAMS[word] + (f" of {limits}" if limits else "")
+                words = {"detail": detail, "old": before, "new": getattr(fact, word), "source_ref": fact.citation}
+                dates = {"effective_date": fact.valid_from, "first_seen": fact.valid_from}
+                yield {"kind": "REGULATORY", "subject": f"state:{state}", **words, **dates}
+
+
+def _limits(fact: Dated) -> str:
+    return ", ".join((*fact.facilities, *fact.categories)) if isinstance(fact, Regulation) else ""
 
 
 def people_events(world: World, reps: RepPolicy, since: str, as_of: str, engine: Engine) -> Frame:

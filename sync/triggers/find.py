@@ -58,7 +58,7 @@ def find_events(
         fact_events(linked.confirmed, since, as_of),
         membership_events(forest, since, as_of, engine),
         closure_events(forest, since, as_of),
-        regulatory_events(mappings.regulation, since, as_of, engine),
+        regulatory_events(mappings.law, since, as_of, engine),
         people_events(linked.world, mappings.policies.reps, since, as_of, engine),
     ]
     events = finished(stack([owners, *others]), policy, engine)

@@ -168,8 +168,12 @@ def test_cycles_come_from_what_the_plan_could_not_decide() -> None:
 
 @pytest.mark.parametrize(("checked", "count"), [("2025-01-15", 0), ("2025-01-14", 1), ("", 1)])
 def test_regulation_is_stale_after_a_year(checked: str, count: int) -> None:
-    given = looked([site("1")], mappings={"regulation_checked_on": checked})
+    given = looked([site("1")], mappings={"regulation_checked_on": checked, "law_checked": {}})
     assert len(found(given, "REG-STALE").rows) == count
+    other = {"regulation_checked_on": "2025-12-31", "law_checked": {"nurse_practice": checked}}
+    assert [row["subject"] for row in found(looked([site("1")], mappings=other), "REG-STALE").rows] == (
+        ["nurse_practice"] * count
+    )
 
 
 def test_more_segments_with_territories_than_meant_are_listed() -> None:

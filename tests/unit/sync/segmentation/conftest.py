@@ -14,7 +14,7 @@ from sync.engine import Engine
 from sync.enrichment import ACCOUNTS
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.holders import CONFIRMED
-from sync.segmentation.members import certificate_of_need
+from sync.segmentation.members import state_law
 from sync.segmentation.profiles import Book, profiles
 from sync.segmentation.tiers import assign_tiers
 from sync.world import CONTACTS, LINKS, OPPORTUNITIES, SIGNALS, TEXT, World
@@ -50,7 +50,7 @@ def made(
         accounts=accounts,
         holders=holders,
         facts=confirmed,
-        regulation=mappings.regulation,
+        law=mappings.law,
         as_of=as_of,
         segments=mappings.policies.segments,
     )
@@ -67,7 +67,7 @@ def made(
         holders=holders,
         facts=known,
         tiers=assign_tiers(holders, known, mappings.policies.tiers, engine),
-        con=certificate_of_need(mappings.regulation, as_of, engine),
+        law=state_law(mappings.law, as_of, engine),
         gone=engine.table([], {"account_id": TEXT}),
     )
     policies = mappings.policies

@@ -9,7 +9,8 @@ import pytest
 
 from jobs.engines import PolarsEngine
 from mappings.load import load
-from mappings.policy import Regulation, TierPolicy
+from mappings.policy import TierPolicy
+from mappings.regulation import Law, Regulation
 from sync.authority.decide import questions
 from sync.authority.records import authority_records
 from sync.authority.resolve import recorded
@@ -63,7 +64,7 @@ def tiers(
     records = authority_records(made, confirmed, None, MAPPINGS.policies.authority, as_of, engine)
     answers = recorded(records, tree.hierarchy, questions(MAPPINGS.policies, engine), engine)
     who = holders(tree.hierarchy, answers, MAPPINGS.policies.authority)
-    evidence = Evidence(accounts=accounts, holders=who, facts=confirmed, regulation=REGULATION, as_of=as_of)
+    evidence = Evidence(accounts=accounts, holders=who, facts=confirmed, law=Law(con=REGULATION), as_of=as_of)
     facts_of = classify(evidence, policy, engine)
     bounds = {row["account_id"]: row for row in engine.rows(facts_of)}
     rows = engine.rows(assign_tiers(who, facts_of, policy, engine))

@@ -309,3 +309,18 @@ def test_R07_the_committee_lacks_the_roles_that_no_title_fills(profile_of: Profi
     row = profile_of(firms=[firm("1", "One", ccn="170001")], contacts=people)["1"]
     assert row["segment"] == "community-hospitals"
     assert row["committee_missing"] == "CFO"
+
+
+def test_R27_a_system_over_states_has_the_share_of_its_sites_and_a_site_its_own_law(profile_of: Profiles) -> None:
+    # on 2022-12-01 Kansas had not expanded and Missouri had; Kansas had full practice, Missouri restricted
+    firms = [
+        firm("1", "West", **IN_PRAIRIE),
+        firm("2", "East", state="MO", zip5="63101", **IN_PRAIRIE),
+        firm("3", "Clinic", state="MO", zip5="63102", firm_type="Physician Group"),
+        system("900", "Prairie"),
+    ]
+    found = profile_of(firms=firms, as_of="2022-12-01")
+    assert (found["900"]["expansion_bp"], found["900"]["full_practice_bp"]) == (5000, 5000)
+    assert (found["1"]["site_expansion"], found["1"]["site_practice"]) == ("not_adopted", "full")
+    assert (found["3"]["expansion_bp"], found["3"]["full_practice_bp"]) == (10000, 0)
+    assert profile_of(firms=firms, as_of="2019-06-01")["900"]["full_practice_bp"] is None

@@ -9,7 +9,8 @@ import pytest
 
 from jobs.engines import PolarsEngine
 from mappings.load import load
-from mappings.policy import Mappings, Regulation
+from mappings.policy import Mappings
+from mappings.regulation import Regulation
 from sync.proposals import Findings
 from sync.reconcile import find_out, reconcile
 from tests.fixtures.small_world import AS_OF, Row, account, edge_fact, firm, system, user, world
