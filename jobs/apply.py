@@ -59,7 +59,9 @@ OWN_CANARY_RECORDS = 25
 """A wave this small, one conditional request at most, is its own canary."""
 BULK_RECORDS = 50_000
 """Records of one job; what it does shows only when it has ended."""
-MAX_ROUNDS = 3
+MAX_ROUNDS = 5
+CROWDED = 2
+"""So often locked, a row is sent in a small group."""
 _PAUSE_S = 2.0
 
 
@@ -238,16 +240,19 @@ def _write_wave(run: ApplyRun, wave: Wave, *, is_first: bool) -> list[Work]:
 
 
 def _write_pool(run: ApplyRun, wave: Wave, pool: list[Work]) -> None:
-    """Try again what may work later: together, a bounded number of times, each after a new reading."""
+    """Try again what may work later: together, a bounded number of times, each after a new reading.
+
+    Rows that were locked twice go in small, serial groups: together they would wait for each other again.
+    """
+    size = run.connected(wave.connection).rows(wave.lane)
     for attempt in range(1, MAX_ROUNDS):
         if not pool or run.must_stop():
             return
         run.deps.sleep(_PAUSE_S * attempt)
-        size = run.connected(wave.connection).rows(wave.lane)
-        if attempt == MAX_ROUNDS - 1:
-            size = min(size, CANARY_RECORDS)  # failed twice: small, serial groups
+        crowded = [one for one in pool if run.locked[one.item_id] >= CROWDED]
+        others = [one for one in pool if run.locked[one.item_id] < CROWDED]
         again: list[Work] = []
-        for chunk in chunks(pool, (size,)):
+        for chunk in [*chunks(others, (size,)), *chunks(crowded, (min(size, CANARY_RECORDS),))]:
             if run.must_stop():
                 return
             again += run_chunk(run, wave.connection, wave.lane, chunk)

@@ -23,7 +23,7 @@ UNREACHABLE_ATTEMPTS = 3
 class RetryPolicy:
     """Limits of one request's attempts."""
 
-    attempts: int = 6
+    attempts: int = 8
     budget_s: float = 120.0  # all waits of one request together
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from hubspot import HubSpot
 
-from connectors.errors import ConnectorError, Fatal, Rejected
+from connectors.errors import ConnectorError, Fatal, Rejected, Retriable
 from connectors.hubspot.auth import (
     Credentials,
     FixedBearer,
@@ -79,6 +79,7 @@ class HubSpotSession:
         self.transport = Transport(wire, self.meter, self._tokens.bearer)
         self._apis: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
+        self._not_before_s = 0.0  # on the clock of the surroundings; set by Retry-After, holds for every thread
         # `host` is what the generated packages read, `base_url` what client.api_request reads: both, always.
         self.client = HubSpot(host=base_url, base_url=base_url, api_factory=self._api)
         sleep, clock = self._around.sleep, self._around.clock
@@ -161,13 +162,32 @@ class HubSpotSession:
             self._search.wait()
         elif not call.login:
             self._burst.wait()
+        self._wait_out()
         if before_send is not None:
             before_send()
         mark = CURRENT_CALL.set(call)
         try:
             return parse(send())
+        except ConnectorError as error:
+            self._hold_until(error)
+            raise
         finally:
             CURRENT_CALL.reset(mark)
+
+    def _wait_out(self) -> None:
+        """Wait until the last Retry-After has passed; raise Retriable when that is beyond our patience."""
+        left_s = self._not_before_s - self._around.clock()
+        if left_s <= 0:
+            return
+        if left_s > self.settings.retry.budget_s:
+            text = f"HubSpot asked to wait {left_s:.0f} s more; run again then"
+            raise Retriable(text, system=SYSTEM, code="RETRY_AFTER", retry_after_s=left_s)
+        self._around.sleep(left_s)
+
+    def _hold_until(self, error: ConnectorError) -> None:
+        if error.retry_after_s:
+            with self._lock:
+                self._not_before_s = max(self._not_before_s, self._around.clock() + error.retry_after_s)
 
     def _count_retry(self) -> None:
         with self._lock:

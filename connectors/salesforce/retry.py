@@ -30,7 +30,7 @@ class LostAnswer(Retriable):
 class RetryPolicy:
     """How patient a session is. Times in seconds; `sleep`, `clock` and `jitter` are replaceable for tests."""
 
-    tries: int = 5
+    tries: int = 8
     base_s: float = 0.5
     cap_s: float = 30.0
     budget_s: float = 120.0  # all waiting for one request together

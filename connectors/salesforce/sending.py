@@ -23,7 +23,7 @@ NO_ASSIGNMENT_RULES = {"Sforce-Auto-Assign": "FALSE"}  # the default is TRUE, fo
 _NOT_STAMP = re.compile(r"[^A-Za-z0-9._/-]+")
 _ETAG = re.compile(r'(?:W/)?"[!#-~]+"|[!#-)+-~][!#-~]*', re.ASCII)  # quoted or bare; never the wildcard *
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT")
-_LOST_IN_A_ROW = 2  # after so many lost answers the rest is not sent
+_LOST_IN_A_ROW = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

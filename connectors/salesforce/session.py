@@ -20,6 +20,7 @@ import requests
 from simple_salesforce.api import Salesforce
 
 from connectors.errors import ConnectorError, Fatal, Retriable
+from connectors.http import retry_after_s
 from connectors.protocol import CallMeter
 from connectors.salesforce.responses import (
     SYSTEM,
@@ -35,6 +36,8 @@ from connectors.salesforce.retry import RetryPolicy
 USER_AGENT = "platbook"
 _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path, not a secret
 _LOGIN_TRIES = 3
+_RENEWALS = 4
+"""Tokens that may die one after the other under one request; a refused login ends it at once."""
 
 
 class Http(requests.Session):
@@ -45,6 +48,7 @@ class Http(requests.Session):
         self.timeout_s = timeout_s
         self.headers["User-Agent"] = USER_AGENT
         self.identity_url = ""  # of the last login: ends in organisation id / user id
+        self.asked_wait_s: float | None = None  # Retry-After of the last answer of the token endpoint
         self.auth = _keep_headers  # requests would otherwise put netrc credentials over our Authorization header
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
@@ -52,8 +56,13 @@ class Http(requests.Session):
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (min(self.timeout_s, 10.0), self.timeout_s)
         kwargs["allow_redirects"] = False
+        is_login = urlsplit(request.url or "").path == _TOKEN_PATH
+        if is_login:
+            self.asked_wait_s = None
         response = super().send(request, **kwargs)
-        if response.status_code == 200 and urlsplit(request.url or "").path == _TOKEN_PATH:
+        if is_login:
+            self.asked_wait_s = retry_after_s(response.headers.get("Retry-After"))
+        if is_login and response.status_code == 200:
             self.identity_url = _identity_of(response)
         return response
 
@@ -231,9 +240,11 @@ class Session(Salesforce):
 
     def _attempt(self, request: _Request) -> tuple[requests.Response, Any]:
         response, token = self._send(request)
-        if _is_expired(response, request.form) and self._salesforce_login_partial is not None:
+        for _ in range(_RENEWALS):
+            if not _is_expired(response, request.form) or self._salesforce_login_partial is None:
+                break
             self._renew(token)
-            response, _ = self._send(request)
+            response, token = self._send(request)
         return response, self._judged(response, request)
 
     def _send(self, request: _Request) -> tuple[requests.Response, str]:
@@ -292,6 +303,9 @@ class Session(Salesforce):
                 token, instance = login()
         except Exception as error:  # noqa: BLE001 - the library lets AttributeError and key errors through
             failed = login_failure(error)
+            if isinstance(failed, Retriable):
+                failed.retry_after_s = self._http.asked_wait_s
+                self._hold_until(failed)
             self._refusal = failed if isinstance(failed, Fatal) else None
             raise failed from None  # the chained error would hold what the token endpoint said
         if not isinstance(token, str) or not token:

@@ -28,6 +28,7 @@ from sync.applying.outcomes import Doubt, Intent, Seen, Standing, judge_doubt, m
 MAX_STALE_RETRIES = 3
 Unsent = tuple[Work, ItemState, str]
 TEAM_CODES = frozenset({"TEAM_RESTORED", "TEAM_INCOMPLETE", "TEAM_UNREAD"})
+LOCK_CODES = frozenset({"UNABLE_TO_LOCK_ROW", "LOCKED", "HTTP_423"})
 _NOT_WRITTEN = (Verdict.RETRIABLE, Verdict.REJECTED, Verdict.STALE)
 
 
@@ -291,6 +292,7 @@ def _settle(run: ApplyRun, sending: Sequence[Sent], answers: Answers) -> tuple[l
             settled.append(_settled(one, JournalState.FAILED, ItemState.FAILED, _words(result)))
         elif result.verdict is Verdict.RETRIABLE:
             settled.append(_settled(one, JournalState.FAILED, ItemState.FAILED, _words(result)))
+            run.locked[sent.work.item_id] += result.code in LOCK_CODES
             later.append(sent.work)
         elif result.verdict is Verdict.STALE and _standing(one, current) is Standing.UNCHANGED:
             again.append(one)

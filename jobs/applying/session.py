@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,7 @@ class ApplyRun:
     converged: list[Work] = field(default_factory=list)
     applied_edits: list[Work] = field(default_factory=list)
     pooled: set[str] = field(default_factory=set)  # items to be tried again in this run: no errors yet
+    locked: Counter[str] = field(default_factory=Counter)  # item -> how often the CRM refused it as locked
     halted: str = ""
 
     def connected(self, connection: str) -> Connected:

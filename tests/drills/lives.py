@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.context import ForkServerProcess
 
@@ -132,15 +133,41 @@ def over_http(place: Place, plan_id: str, base_url: str, org_ids: Mapping[str, s
 SMALL = {Lane.CONDITIONAL: 10, Lane.BATCH: 10}
 
 
+class WaitedTime:
+    """A clock that stands still but for the waits asked of it: what a run waits for is seen, and not waited for."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._start = datetime(2026, 1, 5, 8, tzinfo=UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self.seconds += seconds
+
+    def clock(self) -> float:
+        """Seconds so far."""
+        return self.seconds
+
+    def now(self) -> datetime:
+        """The instant that a CRM beside the clock sees."""
+        return self._start + timedelta(seconds=self.seconds)
+
+
 def http_connections(
-    base_url: str, org_ids: Mapping[str, str], *, chunk_rows: Mapping[Lane, int] = SMALL
+    base_url: str,
+    org_ids: Mapping[str, str],
+    *,
+    chunk_rows: Mapping[Lane, int] = SMALL,
+    time: WaitedTime | None = None,
 ) -> dict[str, Connected]:
-    """Both CRMs of a sandbox, through the connectors that the product uses."""
+    """Both CRMs of a sandbox, through the connectors that the product uses; no wait takes any time."""
+    time = time or WaitedTime()
     credentials = ClientCredentials(client_id="sandbox", client_secret="sandbox", login_url=base_url)
-    around = Surroundings(sleep=lambda seconds: None, chance=lambda: 0.0)
+    around = Surroundings(sleep=time.sleep, clock=time.clock, chance=lambda: 0.0)
+    policy = RetryPolicy(sleep=time.sleep, clock=time.clock, jitter=lambda least, most: least)
     settings = HubSpotSettings(base_url=base_url, requests_per_10s=0, searches_per_s=0)
     targets: dict[str, Target] = {
-        "salesforce": SalesforceTarget(connect(credentials, policy=RetryPolicy(sleep=lambda seconds: None))),
+        "salesforce": SalesforceTarget(connect(credentials, policy=policy)),
         "hubspot": HubSpotTarget(HubSpotSession(settings, StaticToken("sandbox"), surroundings=around)),
     }
     maps = load(None).crms

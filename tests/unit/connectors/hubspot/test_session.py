@@ -209,6 +209,13 @@ class TestRetries:
         update(session)
         assert clock.slept == [3.0]
 
+    def test_the_next_request_waits_for_it_too(self, script: Script, clock: Clock, session: HubSpotSession) -> None:
+        script.say(Reply(status=500, body={}, headers={"Retry-After": "3"}), Reply(body={"results": []}))
+        with pytest.raises(Retriable):
+            update(session)
+        page(session)
+        assert clock.slept == [3.0]
+
     def test_a_wait_beyond_the_budget_is_left_to_the_caller(
         self, script: Script, clock: Clock, session: HubSpotSession
     ) -> None:

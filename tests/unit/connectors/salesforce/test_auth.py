@@ -138,6 +138,16 @@ def test_a_refused_login_is_fatal_and_a_failing_server_is_not(
     assert stopped.value.__cause__ is None
 
 
+def test_a_login_waits_as_long_as_salesforce_asks() -> None:
+    waits: list[float] = []
+    patient = RetryPolicy(sleep=waits.append, clock=lambda: 0.0, jitter=lambda least, most: least)
+    with responses.RequestsMock() as wire:
+        wire.post(f"{HOST}/services/oauth2/token", status=503, headers={"Retry-After": "7"})
+        with pytest.raises(Retriable):
+            connect(_client(), policy=patient)
+    assert waits == [7.0, 7.0]
+
+
 def test_an_address_where_nobody_listens_is_retriable_and_says_nothing_was_sent(policy: RetryPolicy) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -65,7 +65,7 @@ def test_the_library_own_verbs_keep_their_headers_too(session: Session, wire: re
     assert [request.headers["If-Match"] for request in _sent(wire, ROW)] == ['"v1"', '"v1"']
 
 
-def test_a_token_that_stays_refused_costs_one_login_and_two_requests(
+def test_a_token_that_stays_refused_costs_four_logins_and_five_requests(
     session: Session, wire: responses.RequestsMock
 ) -> None:
     wire.get(ROW, status=401, json=EXPIRED)
@@ -73,8 +73,15 @@ def test_a_token_that_stays_refused_costs_one_login_and_two_requests(
     with pytest.raises(Fatal, match="INVALID_SESSION_ID"):
         session.call("GET", "sobjects/Account/001000000000001AAA", route="row", is_write=False)
 
-    assert len(_sent(wire, ROW)) == 2
-    assert session.meter.logins == 2  # the first one and the refresh
+    assert len(_sent(wire, ROW)) == 5
+    assert session.meter.logins == 5  # the first one and four refreshes
+
+
+def test_tokens_that_die_one_after_the_other_are_replaced(session: Session, wire: responses.RequestsMock) -> None:
+    for _ in range(3):
+        wire.get(ROW, status=401, json=EXPIRED)
+    wire.get(ROW, json={"Id": "001000000000001AAA"})
+    assert session.call("GET", "sobjects/Account/001000000000001AAA", route="row", is_write=False).status == 200
 
 
 @pytest.mark.parametrize("body", ["<html>log in</html>", "{}", "[]", '{"error": "x"}'])

@@ -241,12 +241,12 @@ def test_a_lost_answer_makes_its_own_rows_unknown_and_the_rest_goes_on(
     assert target.meter.writes == 3
 
 
-def test_two_lost_answers_in_a_row_leave_the_rest_unsent(
+def test_four_lost_answers_in_a_row_leave_the_rest_unsent(
     target: SalesforceTarget, wire: responses.RequestsMock
 ) -> None:
-    wire.add_callback(responses.POST, f"{DATA}/composite", callback=_in_turn(RESET, RESET))
-    verdicts = [result.verdict for result in _send(target, _writes(60))]
-    assert verdicts == [Verdict.UNKNOWN] * 50 + [Verdict.RETRIABLE] * 10
+    wire.add_callback(responses.POST, f"{DATA}/composite", callback=_in_turn(*[RESET] * 4))
+    verdicts = [result.verdict for result in _send(target, _writes(110))]
+    assert verdicts == [Verdict.UNKNOWN] * 100 + [Verdict.RETRIABLE] * 10
 
 
 def _daily(_: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
