@@ -45,10 +45,13 @@ def one_of(column: Expr, values: Collection[str]) -> Expr:
 
 
 def cases(pairs: Sequence[tuple[Expr, Any]], otherwise: Any) -> Expr:
-    """The value of the first pair whose condition holds. Texts and numbers are literals, never column names."""
+    """The value of the first pair whose condition holds; an unknown condition holds on neither engine.
+
+    Texts and numbers are literals, never column names.
+    """
     result = _literal(otherwise)
     for condition, value in reversed(pairs):
-        result = nw.when(certain(condition)).then(_literal(value)).otherwise(result)
+        result = nw.when(condition).then(_literal(value)).otherwise(result)
     return result
 
 

@@ -118,13 +118,18 @@ def with_action(frame: Frame, knobs: Knobs) -> Frame:
 
 
 def is_open(sides: Sides) -> Expr:
-    """False where nothing can come of it: table rows 3 and 6, and records gone or hidden in which nothing is ours.
+    """False where nothing can come of it: table rows 3 and 6, and records gone or hidden in which nothing is ours."""
+    x, b, d = _values(sides)
+    return unsettled(crm=x, base=b, desired=d, readable=_readable(sides), agreed=_agreed(sides), clears=_clears(sides))
+
+
+def unsettled(*, crm: Expr, base: Expr, desired: Expr, readable: Expr, agreed: Expr, clears: Expr) -> Expr:
+    """`is_open` of values with empty as null; `readable`, `agreed` and `clears` are never null.
 
     Small enough an expression for a million rows per field.
     """
-    x, b, d = _values(sides)
-    agreed, abstains = _agreed(sides), _abstains(sides)
-    quiet = _readable(sides) & agreed & same(x, b) & (abstains | same(x, d))
+    abstains = desired.is_null() & ~clears
+    quiet = readable & agreed & same(crm, base) & (abstains | same(crm, desired))
     return ~(quiet | (abstains & ~agreed))
 
 
@@ -154,7 +159,11 @@ def _agreed(sides: Sides) -> Expr:
 
 
 def _abstains(sides: Sides) -> Expr:
-    return ~certain(sides.desired_kind == "clear") & _value(sides.desired_kind, sides.desired).is_null()
+    return ~_clears(sides) & _value(sides.desired_kind, sides.desired).is_null()
+
+
+def _clears(sides: Sides) -> Expr:
+    return certain(sides.desired_kind == "clear")
 
 
 def _readable(sides: Sides) -> Expr:

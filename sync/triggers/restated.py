@@ -42,6 +42,8 @@ def restated_changes(world: World, links: Frame, policy: TriggerPolicy, engine: 
         moved = moved | certain(nw.col(name) != nw.col(f"was_{name}"))
     linked = links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
     changed = engine.materialize(both.filter(moved).join(linked, on=_KEY, how="inner"))
+    if not engine.count(changed.head(1)):
+        return engine.table([], RAW)
     parts = [_text_change(changed, name, *words) for name, words in _TEXTS.items()]
     parts.append(_payer_class(changed))
     parts += [_line_change(changed, line, policy) for line in LINES]
