@@ -25,18 +25,20 @@ from mappings.lane_checks import check_lanes
 from mappings.located import Document, MappingProblem, read
 from mappings.map_checks import check_crm, check_feed
 from mappings.models import validate
-from mappings.policy import Mappings, Policies, RegulationFile
+from mappings.policy import ConflictPolicy, Mappings, Policies, RegulationFile, RepPolicy
 from mappings.policy_checks import (
     CHECKS,
     check_header,
     check_hierarchy,
     check_people,
     check_regulation,
+    check_successors,
     check_survivorship,
     check_tier_words,
 )
 from mappings.routing_checks import check_lead_people
 from mappings.schema import CrmMap, FeedLayout
+from mappings.successors import read_successors
 
 CRM_FILES = ("salesforce.yaml", "hubspot.yaml")
 REGULATION_FILE = "regulation.yaml"
@@ -62,6 +64,7 @@ def load(overlay: Path | None = None) -> Mappings:
     texts = _packaged()
     if overlay is not None:
         _overlay(overlay, texts, reading.problems)
+    reading.overlay = overlay
     mappings = reading.everything(texts)
     if reading.problems or mappings is None:
         raise MappingError(tuple(sorted(set(reading.problems), key=lambda p: (p.file, p.line, p.fact))))
@@ -147,6 +150,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.problems: list[MappingProblem] = []
+        self.overlay: Path | None = None
         self._documents: dict[str, Document] = {}
 
     def everything(self, texts: dict[str, str]) -> Mappings | None:
@@ -161,6 +165,7 @@ class _Reading:
             for name, field in Policies.model_fields.items()
         }
         self.problems += self._checked(crms, feeds, policies, regulation)
+        policies["conflicts"] = self._with_successors(policies["conflicts"], policies["reps"])
         if None in crms or None in feeds.values() or None in policies.values() or regulation is None:
             return None
         content = {
@@ -176,6 +181,23 @@ class _Reading:
         }
         places = read_places()
         return Mappings(**content, places=places, digest=_digest({**content, "places": sorted(places.items())}))
+
+    def _with_successors(self, conflicts: ConflictPolicy | None, reps: RepPolicy | None) -> ConflictPolicy | None:
+        """The policy with the rows of the list that it names."""
+        owner = conflicts.fields.get("owner") if conflicts else None
+        if conflicts is None or owner is None or not owner.successor_map:
+            return conflicts
+        places = [self.overlay / folder / owner.successor_map for folder in ("policies", "")] if self.overlay else []
+        path = next((one for one in places if one.is_file()), None)
+        if path is None or self.overlay is None:
+            place = ("fields", "owner", "successor_map")
+            fact = f"{owner.successor_map} is not in the folder of your mappings, nor in its policies folder"
+            self.problems.append(self._policy("conflicts").problem(place, fact))
+            return conflicts
+        written = path.relative_to(self.overlay).as_posix()
+        rows, problems = read_successors(_text(path, written, self.problems) or "", written)
+        self.problems += [*problems, *check_successors(rows, reps)]
+        return conflicts.model_copy(update={"successors": rows})
 
     def _model(self, name: str, text: str, model: Any) -> Any:
         document = self._documents[name] = read(text, name)

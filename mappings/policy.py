@@ -17,6 +17,7 @@ from mappings.routing_policy import HoldPolicy, LeadPolicy
 from mappings.schema import CrmMap, FeedLayout, Strict
 from mappings.schema import Header as Header
 from mappings.structure_policy import AuthorityPolicy, TriggerPolicy
+from mappings.successors import Successor
 
 
 class SurvivorshipPolicy(Strict):
@@ -195,6 +196,7 @@ class FieldPolicy(Strict):
     on_takeover: Literal["review", "ours", "adopt"] = "review"
     clear: Literal["forbid", "review", "auto"] = "forbid"
     min_delta: int = Field(default=0, ge=0)  # a number that moved less from the agreed value is no change; 0 = any
+    successor_map: str = ""  # of the owner: CSV beside the policies, who takes over whose accounts; empty = none
     override_until: str = ""  # ISO date on which values that the policy adopted are asked about again; empty = never
     trust: tuple[Trust, ...] = ()  # the first that fits who made the CRM's value; an unknown actor counts as human
 
@@ -216,6 +218,7 @@ class ConflictPolicy(Strict):
     requires: tuple[ApprovalRule, ...] = ()
     fight_flips: int = Field(default=3, ge=0)  # changes between two values that make a fight; 0 = never
     fight_days: int = Field(default=14, ge=1)
+    successors: tuple[Successor, ...] = ()  # rows of the successor map; they stand in their own file
     propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
 
 

@@ -33,6 +33,7 @@ from mappings.policy import (
 from mappings.routing_checks import check_holds, check_leads, check_roster
 from mappings.shadow import shadowed
 from mappings.structure_checks import check_authority, check_triggers
+from mappings.successors import Successor
 
 _US = (
     "AK AL AR AS AZ CA CO CT DC DE FL GA GU HI IA ID IL IN KS KY LA MA MD ME MI MN MO MP MS MT NC ND NE NH NJ NM NV NY "
@@ -254,6 +255,16 @@ def check_people(document: Document, policy: TerritoryPolicy, reps: RepPolicy) -
             yield document.problem(place, f"{email} is not in reps.yaml", near(email.lower(), roster))
 
 
+def check_successors(rows: tuple[Successor, ...], reps: RepPolicy | None) -> Problems:
+    """Whoever takes over is on the roster, when there is one."""
+    roster = {rep.email.lower(): rep for rep in reps.reps} if reps else {}
+    for row in rows:
+        if roster and row.to_user not in roster:
+            file, _, line = row.source.rpartition(":")
+            fact = f"{row.to_user} is not in reps.yaml"
+            yield MappingProblem(file=file, line=int(line), fact=fact, suggestion=near(row.to_user, roster))
+
+
 def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
     """A policy for every managed field and for no other; groups with names of their own."""
     groups: dict[str, list[str]] = defaultdict(list)
@@ -276,7 +287,11 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
         fact = f"plan_ttl_hours is {policy.plan_ttl_hours}; expected 1 to {24 * 31}"
         yield document.problem(("plan_ttl_hours",), fact)
     yield from _check_trust(document, policy)
+    if policy.successors:
+        yield document.problem(("successors",), "successors stand in a CSV file; name it by successor_map of the owner")
     for name, field in policy.fields.items():
+        if field.successor_map and name != "owner":
+            yield document.problem(("fields", name, "successor_map"), f"{name} has no successors; only owner has")
         if field.min_delta and name not in NUMBERS:
             fact = f"min_delta is for numbers ({', '.join(sorted(NUMBERS))}); {name} is none"
             yield document.problem(("fields", name, "min_delta"), fact)

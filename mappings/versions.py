@@ -32,7 +32,7 @@ def versions(policies: Policies) -> tuple[Versioned, ...]:
 def content_of(policies: Policies, name: str) -> dict[str, Any]:
     """What a policy says, without its header."""
     plain: dict[str, Any] = getattr(policies, name).model_dump(mode="json", by_alias=True)
-    return {key: value for key, value in plain.items() if key != "policy"}
+    return {key: value for key, value in plain.items() if key not in ("policy", "successors")}
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -13,11 +13,12 @@ import narwhals as nw
 
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
-from sync.frames import Expr, cases, certain, null, text
+from sync.frames import Expr, cases, certain, null, one_of, text
 from sync.hierarchy.native import SEVERAL, native_parents
 from sync.identity.contest import OpenPair
 from sync.identity.parties import live
 from sync.problem import Problem
+from sync.segmentation.scores import GATED, INSUFFICIENT
 from sync.segmentation.tiers import json_text
 from sync.structure import Structure
 from sync.territory.people import native_users
@@ -51,13 +52,14 @@ class Findings:
 _FLAG = {"reason": "flag_reason", "rule": "flag_rule", "source_ref": "flag_ref", "events": "flag_events"}
 _VALUED = (
     *("account_id", "parent_account_id", "conflict", "member_of", "is_named_root", "is_blank", "owner_email"),
-    *("owner_role", "territory", "routing_queue", "tier", "tier_status", "is_known", "flag_reason"),
+    *("owner_role", "territory", "routing_queue", "tier", "tier_status", "is_known", "score", "flag_reason"),
 )
 """What the values of a record are made of."""
 
 _TOLD = (
     *("account_name", "parent_name", "depth", "basis", "source_ref", "owner_rule", "owner_evidence", "state"),
     *("routing_rule", "tier_evidence", "event", "old_system", "flag_rule", "flag_ref", "flag_events"),
+    *("score_band", "score_evidence"),
 )
 """What rules and evidence are made of besides."""
 
@@ -111,7 +113,7 @@ _IDS = (*_KEY, "account_id")
 
 def _fields() -> list[list[Expr]]:
     """Per field its columns: value, kind, rule, evidence and what blocks it."""
-    return [_parent(), _health_system(), *_ownership(), *_segmentation(), *_rescore()]
+    return [_parent(), _health_system(), *_ownership(), *_segmentation(), _score(), *_rescore()]
 
 
 def _about_record() -> list[Expr]:
@@ -200,8 +202,9 @@ class _About:
         )
         table = verdicts.join(facts, on="holder_account_id", how="left")
         if found.described is None:
-            return table.with_columns(motion=null(TEXT))
-        return table.join(found.described.select("holder_account_id", "motion"), on="holder_account_id", how="left")
+            return table.with_columns(**{name: null(TEXT) for name in ("motion", *_SCORED)})
+        sold = found.described.with_columns(**_scored()).select("holder_account_id", "motion", *_SCORED)
+        return table.join(sold, on="holder_account_id", how="left")
 
 
 def _with_incumbent_parent(table: Frame, records: Frame) -> Frame:
@@ -287,6 +290,27 @@ def _segmentation() -> list[list[Expr]]:
         _columns("account_tier", tier, _known(tier), rule, evidence),
         _columns("tier_status", status, _known(status), rule, evidence),
     ]
+
+
+_SCORED = ("score", "score_band", "score_evidence")
+
+
+def _scored() -> dict[str, Expr]:
+    """_SCORED of profiles: whole points, half a point up; nothing where too little is known, or a gate holds."""
+    tenths, band = nw.col("score_tenths"), nw.col("band")
+    known = ~one_of(band, {INSUFFICIENT, GATED}) & ~band.is_null()
+    exact = text((tenths // 10).cast(TEXT), ".", (tenths % 10).cast(TEXT))
+    covered = (nw.col("coverage_bp") // 100).cast(TEXT)
+    return {
+        "score": nw.when(known).then(((tenths + 5) // 10).cast(TEXT)),
+        "score_band": band,
+        "score_evidence": text('{"score":"', exact, '","band":"', band, '","known":"', covered, ' % of the weight"}'),
+    }
+
+
+def _score() -> list[Expr]:
+    rule = text("scores.", nw.coalesce("score_band", nw.lit("none")))
+    return _columns("score", nw.col("score"), _known(nw.col("score")), rule, nw.col("score_evidence"))
 
 
 def _rescore() -> list[list[Expr]]:

@@ -17,6 +17,7 @@ from mappings.canonical import MANAGED
 from mappings.policy import ConflictPolicy, FieldPolicy
 from sync.engine import Engine, Frame
 from sync.frames import Expr, cases, certain, conform, null, one_of, stack, text
+from sync.planning.adjusted import adjusted, explained
 from sync.planning.attribution import with_actors
 from sync.planning.fights import with_fights
 from sync.planning.standing import with_holds, with_overrides
@@ -26,7 +27,7 @@ from sync.planning.threeway import (
     Action,
     Sides,
     State,
-    is_open,
+    unsettled,
     with_action,
     with_state,
 )
@@ -111,7 +112,8 @@ def _orphaned(wanted: Frame, world: World) -> Frame:
 
 
 def _differences(wanted: Frame, told: Told, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
-    open_rows = engine.materialize(_thinned(_side_by_side(wanted, world), world))
+    sides = adjusted(_side_by_side(wanted, world), world, policy, as_of, engine)
+    open_rows = engine.materialize(_thinned(sides, world))
     detailed = engine.materialize(_with_details(open_rows, conform(told(open_rows.select(*_KEY)), DESIRED), world))
     rows = engine.materialize(_long(detailed, world))
     return engine.materialize(conform(_decided(rows, world, policy, as_of, engine), DIFFERENCES))
@@ -151,8 +153,29 @@ def _thinned(sides: Frame, world: World) -> Frame:
 
 
 def _open(name: str, world: World) -> Expr:
-    unmapped = one_of(nw.col("connection"), _connections(world.unmapped, name))
-    return ~unmapped & is_open(_sides_of(name, world))
+    """As `is_open` of `_sides_of`, without making a kind in words for a million records that are settled."""
+    crm, base, desired = (_text_of(f"{name}__{side}") for side in ("crm", "base", "desired"))
+    base_kind, kind = nw.col(f"{name}__base_kind"), nw.col(f"{name}__kind")
+    is_open = unsettled(
+        crm=crm,
+        base=nw.when(base_kind == "value").then(base),
+        desired=nw.when(kind == "value").then(desired),
+        readable=~_elsewhere(world.hidden, name, nw.col("gone")),
+        agreed=one_of(base_kind, {"value", "empty"}),
+        clears=certain(kind == "clear"),
+    )
+    unmapped = _connections(world.unmapped, name)
+    return is_open & ~one_of(nw.col("connection"), unmapped) if unmapped else is_open
+
+
+def _elsewhere(hidden: Mapping[str, Iterable[str]], name: str, gone: Expr) -> Expr:
+    """True where the field cannot be read: the record is gone, or the field hidden in its CRM."""
+    connections = _connections(hidden, name)
+    return gone | one_of(nw.col("connection"), connections) if connections else gone
+
+
+def _text_of(column: str) -> Expr:
+    return nw.when(nw.col(column) != "").then(nw.col(column))
 
 
 def _sides_of(name: str, world: World) -> Sides:
@@ -185,7 +208,7 @@ def _with_details(open_rows: Frame, wanted: Frame, world: World) -> Frame:
         *_KEY, *_ABOUT, *[f"{name}{suffix}" for name in MANAGED for suffix in ("__rule", "__evidence", "__blocked")]
     )
     touched = world.records.select(*_KEY, "modified_by", "modified_at", nw.col("name").alias("_name"))
-    joined = open_rows.join(details, on=list(_KEY), how="left").join(touched, on=list(_KEY), how="left")
+    joined = explained(open_rows.join(details, on=list(_KEY), how="left")).join(touched, on=list(_KEY), how="left")
     return joined.with_columns(account_name=nw.coalesce("account_name", "_name")).drop("_name")
 
 

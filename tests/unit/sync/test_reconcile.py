@@ -158,3 +158,23 @@ def test_row_order_does_not_change_a_single_byte() -> None:
     rows = [S_ROOT, S_MERCY, company("H", "Mercy Hospital"), account("X", "Alone", zip5="67605", owner="U2")]
     one, other = run(firms=firms, records=rows), run(firms=firms[::-1], records=rows[::-1], users=USERS[::-1])
     assert one.plan.digest == other.plan.digest
+
+
+RICH = {"staffed_beds": 300, "ehr_vendor": "Epic", "it_capabilities": "FHIR", "oncology_share_bp": 4000}
+
+
+def test_a_score_is_proposed_in_whole_points_where_enough_is_known_and_left_alone_elsewhere() -> None:
+    tables = {"firms": [ROOT, firm("1", "Mercy Hospital", **UNDER, **RICH, row=3)], "records": [S_ROOT, S_MERCY]}
+    assert wanted(run(**tables), "M", "score") is None  # the shipped policy asks for more than this
+    scores = MAPPINGS.policies.scores
+    easier = scores.model_copy(update={"missing": scores.missing.model_copy(update={"min_coverage_bp": 1000})})
+    policies = MAPPINGS.policies.model_copy(update={"scores": easier})
+    made = reconcile(
+        world(users=USERS, **tables), MAPPINGS.model_copy(update={"policies": policies}), AS_OF, PolarsEngine()
+    )
+    profile = next(row for row in PolarsEngine().rows(made.profiles) if row["name"] == "Mercy Hospital")
+    row = changes(made)["M", "score"]
+    assert (row["state"], row["desired"]) == ("fill", str((profile["score_tenths"] + 5) // 10))
+    assert row["rule_id"] == f"scores.{profile['band']}"
+    told = json.loads(row["evidence"])
+    assert (told["score"], told["band"]) == (f"{profile['score_tenths'] / 10:.1f}", profile["band"])
