@@ -31,7 +31,7 @@ from sync.problem import Problem
 from sync.proposals import Findings, propose
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.holders import confirmed_facts, holders
-from sync.segmentation.members import certificate_of_need, with_traits
+from sync.segmentation.members import state_law, with_traits
 from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import describe_holders, of_accounts
 from sync.segmentation.standalone import with_standalone
@@ -104,7 +104,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         holders=deciding,
         facts=facts,
         tiers=tiers,
-        con=certificate_of_need(mappings.regulation, as_of, engine),
+        law=state_law(mappings.law, as_of, engine, str(policies.tiers.assumptions.get("category", ""))),
         gone=left,
     )
     heired = with_heirs(world, policies.conflicts, as_of, engine)
@@ -145,7 +145,7 @@ def _evidence(
         accounts=engine.materialize(there),
         holders=deciding,
         facts=linked.confirmed,
-        regulation=mappings.regulation,
+        law=mappings.law,
         as_of=as_of,
         segments=mappings.policies.segments,
     )
