@@ -109,7 +109,8 @@ def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
         if small is not None:
             wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(small))
     rows = [{**asdict(one), "severity": one.severity.value, "refs": "\n".join(one.refs)} for one in result.problems]
-    scoring = policy_table(wired.mappings.policies.scores)
+    policies = wired.mappings.policies
+    scoring = policy_table(policies.scores.positioned(policies.segments.product_position))
     wired.snapshots.save(findings_source(plan_id), POLICY_TABLE, scoring)
     wired.snapshots.save(findings_source(plan_id), "problems", pa.Table.from_pylist(rows, schema=_PROBLEMS))
 

@@ -36,6 +36,7 @@ EHR_VENDORS: tuple[str, ...] = ("EPIC", "ORACLE", "MEDITECH", "OTHER")
 PAYER_CLASSES: tuple[str, ...] = ("COMMERCIAL_HEAVY", "MIXED", "GOV_HEAVY")
 MOTIONS: tuple[str, ...] = ("CONTRACT_ACTIVATION", "DISPLACEMENT", "NEW_BUSINESS", "STANDARDIZATION")
 AFFILIATIONS: tuple[str, ...] = ("PE_BACKED", "HOSPITAL_AFFILIATED", "INDEPENDENT")
+MARGINS: tuple[str, ...] = ("HIGH", "VOLUME", "EMERGING")
 HISTORIES: tuple[str, ...] = ("CUSTOMER", "OPEN", "LOST", "NONE")
 
 
@@ -88,6 +89,10 @@ SEGMENT_FACTS: tuple[PolicyFact, ...] = (
     _fact("motion", str, "How the account is sold to", values=MOTIONS),
     _fact("expansion_bp", int, "Share of sites in states that expanded Medicaid", unit="basis points"),
     _fact("full_practice_bp", int, "Share of sites where nurse practitioners practise fully", unit="basis points"),
+    _fact("product_strength", str, "Strongest line that the purchasing category is sold into", values=STRENGTHS),
+    _fact("line_margin", str, "Margin class of the largest service line", values=MARGINS),
+    _fact("intent_path", str, "Where recent signals lead", values=("SALES", "NURTURE")),
+    _fact("referral_bp", int, "Share of all known referring organisations that refer to it", unit="basis points"),
     _fact("affiliation", str, "Backing of a physician group", values=AFFILIATIONS),
     _fact("icp_profile", str, "Ideal customer profile that holds"),
     _fact("region", str, "Census region, or CANADA"),

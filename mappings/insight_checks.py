@@ -76,6 +76,14 @@ def _check_scale(document: Document, place: Path, feature: Feature, words: tuple
                 fact = f"{word!r} never comes; expected {', '.join(words)}"
                 yield document.problem((*place, "map", word), fact, near(word, words))
             yield from _points(document, (*place, "map", word), points)
+        for position, other in feature.by_position.items():
+            for word, points in other.items():
+                here: Path = (*place, "by_position", position, word)
+                if word not in words:
+                    yield document.problem(
+                        here, f"{word!r} never comes; expected {', '.join(words)}", near(word, words)
+                    )
+                yield from _points(document, here, points)
         return
     values = [value for value, _ in feature.knots]
     if feature.map or len(values) < 2 or values != sorted(set(values)):
@@ -107,6 +115,14 @@ def check_segments(document: Document, policy: SegmentPolicy) -> Problems:
         faults = check(profile.when, predicates=frozenset(), facts=vocabulary(TIER_FACTS))
         for fault in faults:
             yield document.problem((*place, *fault.path), fault.message, fault.suggestion)
+        for number, role in enumerate(profile.committee):
+            if role not in policy.roles:
+                fact = f"role {role!r} has no words of a job title under `roles`"
+                yield document.problem(("profiles", index, "committee", number), fact, near(role, policy.roles))
+    for line in policy.margins:
+        if line not in SERVICE_LINES:
+            fact = f"{line!r} is not a service line; expected {', '.join(SERVICE_LINES)}"
+            yield document.problem(("margins", line), fact, near(line, SERVICE_LINES))
     for product, lines in policy.products.items():
         for index, line in enumerate(lines):
             if line not in SERVICE_LINES:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mappings.schema import Header, Strict
 
+Position = Literal["COST_CONTAINMENT", "INNOVATION_PREMIUM"]
 MotionWord = Literal["CONTRACT_ACTIVATION", "DISPLACEMENT", "NEW_BUSINESS", "STANDARDIZATION"]
 
 
@@ -17,6 +18,7 @@ class Feature(Strict):
     weight: int = Field(ge=0)
     knots: tuple[tuple[int, int], ...] = ()  # (value, points), joined by straight lines, flat beyond the ends
     map: dict[str, int] = Field(default_factory=dict)  # word -> points
+    by_position: dict[Position, dict[str, int]] = Field(default_factory=dict)  # instead of map, by product position
 
 
 class Dimension(Strict):
@@ -37,6 +39,7 @@ class Behavior(Strict):
     high_intent_signals: int = 2
     high_intent_days: int = 14
     high_intent_points: int = 4  # a signal of at least so many points counts
+    nurture_kinds: tuple[str, ...] = ("content",)  # without high intent these lead to nurture
 
 
 class Missing(Strict):
@@ -64,6 +67,21 @@ class ScorePolicy(Strict):
     behavior: Behavior = Behavior()
     gates: dict[str, Any] = Field(default_factory=dict)  # name -> expression; a gate excludes, it takes no points
     bands: tuple[Band, ...] = ()  # best first
+
+    def positioned(self, position: Position) -> ScorePolicy:
+        """The policy for a product of that position: its maps in place of the usual ones."""
+        found = {
+            name: one.model_copy(
+                update={
+                    "features": {
+                        key: feature.model_copy(update={"map": feature.by_position.get(position, feature.map)})
+                        for key, feature in one.features.items()
+                    }
+                }
+            )
+            for name, one in self.dimensions.items()
+        }
+        return self.model_copy(update={"dimensions": found})
 
 
 class SizeTier(Strict):
@@ -136,13 +154,20 @@ class KeyNetwork(Strict):
     small_hcps: int = 50
 
 
+Gate = Literal["funds_allocated", "procurement_path", "compliance_ready", "committee_formed"]
+
+
 class Profile(Strict):
-    """An ideal customer profile, with its own budget gate."""
+    """An ideal customer profile, with its own gates; what is not known of a gate keeps nobody out, and is listed."""
 
     id: str
     when: Any
     min_it_budget_usd: int | None = None
     max_it_budget_usd: int | None = None
+    numbers: dict[Literal["covered_lives", "patients"], tuple[int, int]] = Field(default_factory=dict)  # from, to
+    gates: tuple[Gate, ...] = ()  # confirmed facts that must not be false
+    committee: tuple[str, ...] = ()  # roles that decide; the segment's where it is empty
+    priorities: tuple[str, ...] = ()  # what such an organisation wants of information technology
 
 
 class Quadrants(Strict):
@@ -229,8 +254,9 @@ class SegmentPolicy(Strict):
     payers: Payers = Payers()
     ehr_mixed_below_bp: int = 8000
     products: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # product -> target service lines
-    product_position: Literal["COST_CONTAINMENT", "INNOVATION_PREMIUM"] = "INNOVATION_PREMIUM"
-    margins: dict[str, str] = Field(default_factory=dict)  # service line -> HIGH, VOLUME, EMERGING
+    product_position: Position = "INNOVATION_PREMIUM"
+    margins: dict[str, Literal["HIGH", "VOLUME", "EMERGING"]] = Field(default_factory=dict)  # by service line
+    referral_min_cell: int = Field(default=11, ge=1)  # fewer referring organisations are not shown
     profiles: tuple[Profile, ...] = ()
     quadrants: Quadrants = Quadrants()
     priorities: Priorities = Priorities()

@@ -106,6 +106,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         tiers=tiers,
         law=state_law(mappings.law, as_of, engine, str(policies.tiers.assumptions.get("category", ""))),
         gone=left,
+        affiliations=forest.stated.affiliations if forest.stated else None,
     )
     heired = with_heirs(world, policies.conflicts, as_of, engine)
     book = Book(world=heired, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)

@@ -17,7 +17,7 @@ from sync.engine import Engine, Frame
 from sync.frames import cases, certain, first_by, null, stack, text
 from sync.segmentation.bounds import bounds, coverage, payers, share_of_sites, sites, sizes, strength
 from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings
-from sync.segmentation.lines import with_line_strengths
+from sync.segmentation.lines import strongest, with_line_strengths
 from sync.segmentation.members import roll_up, state_law, with_traits
 from sync.segmentation.statements import parsed, side_by_side
 from sync.world import BOOL, INT, TEXT, Schema
@@ -42,9 +42,12 @@ TRAITS: Schema = {
     "payer_note": TEXT,
     "expansion_bp": INT,  # share of its sites in states that expanded Medicaid
     "full_practice_bp": INT,  # share of its sites in states with full practice of nurse practitioners
+    "own_subtype": TEXT,  # SNF, LTACH, IRF, HOME_HEALTH, HOSPICE of post-acute care
+    "product_strength": TEXT,  # strongest of the lines that the category is sold into; null = open
     "awarded_to": TEXT,  # US, COMPETITOR, MULTI; null = not covered, or nobody said
     **{f"{name}_text": TEXT for name in (
         "affiliation", "pe_backed", "employees", "revenue_usd", "it_budget_usd", "it_capability", "capitated",
+        "covered_lives", "patients", "funds_allocated", "procurement_path", "compliance_ready", "committee_formed",
         "status", "opt_out", "lighthouse_brand", "lighthouse_outcome", "lighthouse_reference",
     )},
 }  # fmt: skip
@@ -105,7 +108,8 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
         share_of_sites("expansion", "adopted").alias("expansion_bp"),
         share_of_sites("practice", "full").alias("full_practice_bp"),
     ]  # fmt: skip
-    table = table.with_columns(*facts)
+    sold_into = evidence.segments.products.get(category) or (line,)
+    table = table.with_columns(*facts, strongest(sold_into).alias("product_strength"))
     return engine.materialize(table.select("account_id", *FACT_BOUNDS, *TRAITS))
 
 
@@ -148,6 +152,9 @@ def _own(traits: Frame, con: Frame) -> Frame:
         "account_id",
         nw.coalesce(own_kind(), nw.col("kind")).alias("own_kind"),
         cases(
+            [(certain(nw.col("kind") == "POST_ACUTE") & _words().str.contains(w), s) for w, s in _SUBTYPES], null(TEXT)
+        ).alias("own_subtype"),
+        cases(
             [(nw.col("kind") == "ASC", nw.col("con_asc")), (nw.col("kind") == "POST_ACUTE", nw.col("con_post_acute"))],
             nw.col("con"),
         ).alias("own_con"),
@@ -162,6 +169,21 @@ def own_kind() -> nw.Expr:
     """Kind of an account that gives no care: payer, purchasing group, investor, ...; null for all others."""
     words = nw.coalesce("firm_type", "account_type").str.to_lowercase()
     return cases([(words.str.contains(pattern), kind) for pattern, kind in _OTHER_TYPES], null(TEXT))
+
+
+_SUBTYPES = (
+    ("skilled nursing|nursing facility|snf", "SNF"),
+    ("long term acute|long-term acute|ltac", "LTACH"),
+    ("rehabilitation|irf", "IRF"),
+    ("home health", "HOME_HEALTH"),
+    ("hospice", "HOSPICE"),
+)
+
+
+def _words() -> nw.Expr:
+    """What an organisation calls itself, lower case."""
+    hospital = nw.coalesce("hospital_type", nw.lit(""))
+    return nw.coalesce(nw.concat_str([nw.col("firm_type"), hospital], separator=" "), "account_type").str.to_lowercase()
 
 
 def _the_hospital(traits: Frame) -> Frame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import narwhals as nw
 
 from mappings.facts import STRENGTHS
@@ -23,6 +25,22 @@ def with_line_strengths(table: Frame, policy: Strength, engine: Engine) -> Frame
             table = table.with_columns(null(INT).alias(f"{line}_percentile"), null(INT).alias(f"{line}_peers"))
         table = _with_strength(table, line, policy)
     return engine.materialize(table)
+
+
+def strongest(lines: Sequence[str]) -> nw.Expr:
+    """The strength of the strongest of some lines; null where what is not known could be stronger."""
+    ends = [[nw.col(f"{line.lower()}__{end}") for line in lines] for end in ("lo", "hi")]
+    some = {word: any_of([certain(one == word) for one in ends[0]]) for word in STRENGTHS}
+    open_ = any_of([one.is_null() for one in ends[0]]) | any_of([certain(a != b) for a, b in zip(*ends, strict=True)])
+    return cases([(some["STRONG"], "STRONG"), (open_, null(TEXT)), (some["MODERATE"], "MODERATE")], "WEAK")
+
+
+def any_of(conditions: Sequence[nw.Expr]) -> nw.Expr:
+    """Whether one of them holds."""
+    found = conditions[0]
+    for one in conditions[1:]:
+        found = found | one
+    return found
 
 
 def _percentiles(table: Frame, line: str, policy: Strength) -> Frame:

@@ -12,7 +12,7 @@ from mappings.insight_policy import Market, Priorities, Profile, SegmentPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, null
 from sync.segmentation.holdings import LINES, ehr_class
-from sync.segmentation.predicates import column
+from sync.segmentation.predicates import column, joined
 from sync.segmentation.statements import hundredths
 from sync.world import BOOL, INT, TEXT
 
@@ -21,18 +21,37 @@ _CENTS = 100
 
 def affiliation() -> nw.Expr:
     """PE_BACKED before HOSPITAL_AFFILIATED before INDEPENDENT; for physician groups and platforms only."""
+    group, backed, attached = _backing()
+    return cases([(backed, "PE_BACKED"), (group & attached, "HOSPITAL_AFFILIATED"), (group, "INDEPENDENT")], null(TEXT))
+
+
+def affiliations() -> nw.Expr:
+    """All of them that hold, comma-separated: a joint venture is backed and attached at once."""
+    group, backed, attached = _backing()
+    words = joined(
+        [
+            (backed, "PE_BACKED"),
+            (group & attached, "HOSPITAL_AFFILIATED"),
+            (group & ~backed & ~attached, "INDEPENDENT"),
+        ],
+        ",",
+    )
+    return nw.when(words != "").then(words)
+
+
+def _backing() -> tuple[nw.Expr, nw.Expr, nw.Expr]:
+    """Whether it is a group, is backed by investors, is attached to a hospital."""
     said = nw.col("affiliation_text").str.to_uppercase()
     group = certain(nw.col("own_type").is_in(["PHYSICIAN_GROUP", "MSO_PLATFORM"]))
     backed = (nw.col("pe_backed_text") == "true") | said.str.contains("PE_BACKED")
     attached = said.str.contains("HOSPITAL_AFFILIATED") | (nw.col("hospitals_count") > 0)
-    return cases(
-        [
-            (certain(backed), "PE_BACKED"),
-            (group & certain(attached), "HOSPITAL_AFFILIATED"),
-            (group, "INDEPENDENT"),
-        ],
-        null(TEXT),
-    )
+    return group, certain(backed), certain(attached)
+
+
+def line_margin(policy: SegmentPolicy) -> nw.Expr:
+    """Margin class of the largest service line."""
+    pairs = [(nw.col("line_1") == line, margin) for line, margin in sorted(policy.margins.items())]
+    return cases(pairs, null(TEXT)) if pairs else null(TEXT)
 
 
 def motion() -> nw.Expr:
@@ -170,8 +189,26 @@ def icp_profile(profiles: Iterable[Profile]) -> nw.Expr:
             fits = fits & ~certain(budget < profile.min_it_budget_usd)
         if profile.max_it_budget_usd is not None:
             fits = fits & ~certain(budget > profile.max_it_budget_usd)
+        for name, (low, high) in profile.numbers.items():
+            fits = fits & ~certain((nw.col(f"{name}_said") < low) | (nw.col(f"{name}_said") > high))
+        for gate in profile.gates:
+            fits = fits & ~certain(nw.col(f"{gate}_text").str.to_lowercase().is_in(["false", "no"]))
         pairs.append((fits, profile.id))
     return cases(pairs, null(TEXT)) if pairs else null(TEXT)
+
+
+def icp_open(profiles: Iterable[Profile]) -> nw.Expr:
+    """Gates of the profile that holds of which nothing is known, comma-separated; null where none is open."""
+    pairs: list[tuple[nw.Expr, object]] = []
+    for profile in profiles:
+        asked = [(nw.col(f"{gate}_text").is_null(), str(gate)) for gate in profile.gates]
+        asked += [(nw.col(f"{name}_said").is_null(), str(name)) for name in profile.numbers]
+        if profile.min_it_budget_usd is not None or profile.max_it_budget_usd is not None:
+            asked.append((nw.col("it_budget_usd").is_null(), "it_budget_usd"))
+        words: object = joined(asked, ",") if asked else ""
+        pairs.append((nw.col("icp_profile") == profile.id, words))
+    found = cases(pairs, null(TEXT)) if pairs else null(TEXT)
+    return nw.when(found != "").then(found)
 
 
 def quadrant(policy: SegmentPolicy, cuts: tuple[int, int]) -> nw.Expr:

@@ -19,10 +19,12 @@ from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, null
 from sync.segmentation import motions
 from sync.segmentation.holdings import LINES
+from sync.segmentation.lines import any_of
 from sync.segmentation.predicates import column, is_true
+from sync.segmentation.referrals import referrals
 from sync.segmentation.scores import FEATURES, SCORES, score
 from sync.segmentation.segments import MEMBERSHIP, with_segments
-from sync.segmentation.signals import behavior, deals
+from sync.segmentation.signals import BEHAVIOR, DEALS, behavior, deals
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 _OWN = ("region", "site_con", "site_expansion", "site_practice", "canada_law")
@@ -49,14 +51,20 @@ PROFILES: Schema = {
     "reg_env": TEXT,
     "expansion_bp": INT,
     "full_practice_bp": INT,
+    "own_subtype": TEXT,
     "affiliation": TEXT,
+    "affiliations": TEXT,  # all that hold
     "gpo_covered": BOOL,
     "awarded_to": TEXT,
     "motion": TEXT,
     "icp_profile": TEXT,
+    "icp_open": TEXT,  # its gates of which nothing is known
     **{f"{line}_strength": TEXT for line in LINES},
     **{f"line_{place}": TEXT for place in (1, 2, 3)},
+    "product_strength": TEXT,
+    "line_margin": TEXT,
     "hospitals": INT,
+    "providers": INT,
     "beds": INT,
     "potential_cents": INT,
     "won_cents": INT,
@@ -66,6 +74,10 @@ PROFILES: Schema = {
     "quadrant": TEXT,
     "history": TEXT,
     "high_intent": BOOL,
+    "intent_path": TEXT,
+    "topics": TEXT,  # what it read and asked for of late, strongest first
+    "referrers": INT,  # organisations known to refer to it; null below the smallest cell
+    "referral_bp": INT,
     "status": TEXT,
     "is_lighthouse": BOOL,
     **MEMBERSHIP,
@@ -86,6 +98,7 @@ class Book:
     tiers: Frame  # TIERS
     law: Frame  # STATE_LAW
     gone: Frame  # account_id of closed and merged organisations
+    affiliations: Frame | None = None  # AFFILIATIONS, of which referrals count; None = none are stated
 
 
 def profiles(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: str, engine: Engine) -> Frame:
@@ -96,19 +109,30 @@ def profiles(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: s
 
 def describe_holders(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, as_of: str, engine: Engine) -> Frame:
     """What every deciding organisation is, per `holder_account_id`: its members say the same of themselves."""
-    linked = engine.materialize(_linked(book))
-    table = _deciding(book, engine)
-    table = table.join(
-        behavior(book.world, linked, scoring.behavior, as_of, engine).rename({"holder_account_id": "account_id"}),
-        on="account_id",
-        how="left",
-    ).join(deals(book.world, linked, engine).rename({"holder_account_id": "account_id"}), on="account_id", how="left")
+    scoring = scoring.positioned(segments.product_position)
+    table = _with_activity(_deciding(book, engine), book, scoring, as_of, engine)
+    received = referrals(book.affiliations, book.holders, segments.referral_min_cell, engine)
+    table = table.join(received, on="account_id", how="left")
     table = engine.materialize(table.join(_regions(segments, engine), on="state", how="left"))
     table = engine.materialize(_described(table, segments))
     table = engine.materialize(_sold(table, segments))
     table = table.with_columns(motions.quadrant(segments, motions.cuts(table, segments, engine)).alias("quadrant"))
     table = with_segments(_as_bounds(table), segments, engine)
     return engine.materialize(_shared(_scored(table, scoring, engine)))
+
+
+def _with_activity(table: Frame, book: Book, scoring: ScorePolicy, as_of: str, engine: Engine) -> Frame:
+    """Adds BEHAVIOR and the deals; where no feed tells of any, nothing is known and nobody is looked up."""
+    world = book.world
+    has_people = world.signals is not None or world.contacts is not None
+    has_deals = bool(engine.count(world.opportunities.head(1)))
+    linked = engine.materialize(_linked(book)) if has_people or has_deals else None
+    if linked is None:
+        unknown = {**BEHAVIOR, **DEALS}
+        return table.with_columns(**{n: null(t) for n, t in unknown.items() if n != "holder_account_id"})
+    acted = behavior(world, linked, scoring.behavior, as_of, engine).rename({"holder_account_id": "account_id"})
+    dealt = deals(world, linked, engine).rename({"holder_account_id": "account_id"})
+    return table.join(acted, on="account_id", how="left").join(dealt, on="account_id", how="left")
 
 
 def _linked(book: Book) -> Frame:
@@ -137,13 +161,13 @@ def _deciding(book: Book, engine: Engine) -> Frame:
     return table.join(tiers, on="account_id", how="left").join(gone, on="account_id", how="left")
 
 
-_STATED = ("employees", "revenue_usd", "it_budget_usd")
+_STATED = ("employees", "revenue_usd", "it_budget_usd", "covered_lives", "patients")
 _NUMBERS = pa.schema([("account_id", pa.string()), *((f"{name}_said", pa.int64()) for name in _STATED)])
 
 
 def _texts(facts: Frame) -> Frame:
-    stated = [~nw.col(f"{name}_text").is_null() for name in _STATED]
-    return facts.filter(stated[0] | stated[1] | stated[2]).select("account_id", *(f"{name}_text" for name in _STATED))
+    stated = any_of([~nw.col(f"{name}_text").is_null() for name in _STATED])
+    return facts.filter(stated).select("account_id", *(f"{name}_text" for name in _STATED))
 
 
 def _numbers(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -177,34 +201,41 @@ def _described(table: Frame, policy: SegmentPolicy) -> Frame:
         employees=nw.coalesce("employees_said", "own_employees"),
         it_budget_usd=nw.col("it_budget_usd_said"),
         affiliation=motions.affiliation(),
+        affiliations=motions.affiliations(),
     )
     vendor, share = motions.ehr()
     size, disagrees = motions.size_tier(policy)
     at_risk = (nw.col("capitated_text") == "true") | (nw.col("aco_hospitals") > 0)
     settled = certain(nw.col("org_type__lo") == nw.col("org_type__hi"))
     closed = nw.col("status_text").str.to_uppercase().is_in(["CLOSED", "MERGED"])
-    return table.with_columns(
-        size_tier=size,
-        size_disagrees=disagrees,
-        it_maturity=motions.it_maturity(),
-        ehr_vendor=vendor,
-        ehr_top_share_bp=share,
-        ehr_mixed=share < policy.ehr_mixed_below_bp,
-        payer_class=motions.payer_class(policy),
-        roi_frame=cases([(certain(at_risk), "TOTAL_COST_OF_CARE")], null(TEXT)),
-        reg_env=motions.reg_env(),
-        motion=motions.motion(),
-        org_type=nw.when(settled).then(nw.col("org_type__lo")),
-        status=cases([(certain(closed) | certain(nw.col("is_gone")), "CLOSED")], "ACTIVE"),
-        opted_out=nw.coalesce(nw.when(nw.col("opt_out_text") == "true").then(nw.lit(value=True)), nw.col("opted_out")),
-        is_lighthouse=motions.is_lighthouse(),
-        **{
-            f"{line}_strength": nw.when(certain(nw.col(f"{line}__lo") == nw.col(f"{line}__hi"))).then(
-                nw.col(f"{line}__lo")
-            )
-            for line in LINES
-        },
-    ).with_columns(*motions.top_lines())
+    return (
+        table.with_columns(
+            size_tier=size,
+            size_disagrees=disagrees,
+            it_maturity=motions.it_maturity(),
+            ehr_vendor=vendor,
+            ehr_top_share_bp=share,
+            ehr_mixed=share < policy.ehr_mixed_below_bp,
+            payer_class=motions.payer_class(policy),
+            roi_frame=cases([(certain(at_risk), "TOTAL_COST_OF_CARE")], null(TEXT)),
+            reg_env=motions.reg_env(),
+            motion=motions.motion(),
+            org_type=nw.when(settled).then(nw.col("org_type__lo")),
+            status=cases([(certain(closed) | certain(nw.col("is_gone")), "CLOSED")], "ACTIVE"),
+            opted_out=nw.coalesce(
+                nw.when(nw.col("opt_out_text") == "true").then(nw.lit(value=True)), nw.col("opted_out")
+            ),
+            is_lighthouse=motions.is_lighthouse(),
+            **{
+                f"{line}_strength": nw.when(certain(nw.col(f"{line}__lo") == nw.col(f"{line}__hi"))).then(
+                    nw.col(f"{line}__lo")
+                )
+                for line in LINES
+            },
+        )
+        .with_columns(*motions.top_lines())
+        .with_columns(line_margin=motions.line_margin(policy))
+    )
 
 
 def _sold(table: Frame, policy: SegmentPolicy) -> Frame:
@@ -214,6 +245,7 @@ def _sold(table: Frame, policy: SegmentPolicy) -> Frame:
     ).cast(INT)
     won = nw.col("won_cents")
     table = table.with_columns(potential_cents=potential, icp_profile=motions.icp_profile(policy.profiles))
+    table = table.with_columns(icp_open=motions.icp_open(policy.profiles))
     some = nw.when(certain(nw.col("potential_cents") > 0)).then(nw.col("potential_cents"))
     divisor = nw.coalesce(some, nw.lit(1))
     share = nw.when(~some.is_null() & ~won.is_null()).then((won * 20000 + divisor) // (divisor * 2))
@@ -242,9 +274,7 @@ def _scored(table: Frame, policy: ScorePolicy, engine: Engine) -> Frame:
         nw.col("segment_of_peers").alias("segment"),
         "gate",
         nw.col("beds_known").alias("beds"),
-        nw.when(certain(nw.col("oncology_strength__lo") == nw.col("oncology_strength__hi")))
-        .then(nw.col("oncology_strength__lo"))
-        .alias("strength"),
+        nw.col("product_strength").alias("strength"),
         nw.col("payer_class").alias("payer"),
         "engagement",
         nw.col("ehr_vendor").alias("ehr"),
@@ -262,6 +292,7 @@ def _shared(table: Frame) -> Frame:
     shared = table.rename({"account_id": "holder_account_id"}).with_columns(
         gpo_covered=nw.col("gpo_covered__lo"),
         hospitals=nw.col("hospitals__lo"),
+        providers=nw.col("providers__lo"),
         beds=nw.when(certain(nw.col("beds__lo") == nw.col("beds__hi"))).then(nw.col("beds__lo")),
     )
     present = set(shared.collect_schema().names())

@@ -20,7 +20,7 @@ MEMBERSHIP: Schema = {
     "segment_version": INT,
     "other_segments": TEXT,  # id@version, comma-separated
     "cohorts": TEXT,  # id@version; they carry no territory
-    "committee_missing": TEXT,  # roles of the primary segment that no title fills; null = no titles are known
+    "committee_missing": TEXT,  # roles of profile, else primary segment, that no title fills; null = no titles
 }
 """Columns that `with_segments` adds."""
 
@@ -41,7 +41,7 @@ def with_segments(table: Frame, policy: SegmentPolicy, engine: Engine) -> Frame:
         table.with_columns(
             _list(others).alias("other_segments"),
             _list([(nw.col(f"s__{one.id}"), _named(one)) for one in cohorts]).alias("cohorts"),
-            _gaps(bearing, policy.roles).alias("committee_missing"),
+            _gaps(bearing, policy).alias("committee_missing"),
         ).drop(*(f"s__{one.id}" for one in active))
     )
 
@@ -81,15 +81,21 @@ def _list(parts: Sequence[tuple[nw.Expr, str]]) -> nw.Expr:
     return nw.when(words != "").then(words)
 
 
-def _gaps(segments: Sequence[Segment], roles: Mapping[str, tuple[str, ...]]) -> nw.Expr:
-    """Roles of the primary segment without a matching title."""
+def _gaps(segments: Sequence[Segment], policy: SegmentPolicy) -> nw.Expr:
+    """Roles without a matching title: of the profile's committee where it has one, else of the primary segment's."""
     titles = nw.col("titles")
     pairs: list[tuple[nw.Expr, object]] = [(titles.is_null(), null(TEXT))]
+    for one in policy.profiles:
+        if one.committee:
+            pairs.append((nw.col("icp_profile") == one.id, _unfilled(titles, one.committee, policy.roles)))
     for segment in segments:
-        missing = [(~_fills(titles, roles.get(role, ())), role) for role in segment.roles]
-        words: object = joined(missing, ",") if missing else ""
+        words: object = _unfilled(titles, segment.roles, policy.roles) if segment.roles else ""
         pairs.append((nw.col("segment") == segment.id, words))
     return cases(pairs, null(TEXT))
+
+
+def _unfilled(titles: nw.Expr, wanted: Sequence[str], roles: Mapping[str, tuple[str, ...]]) -> nw.Expr:
+    return joined([(~_fills(titles, roles.get(role, ())), role) for role in wanted], ",")
 
 
 def _fills(titles: nw.Expr, words: Sequence[str]) -> nw.Expr:

@@ -11,7 +11,7 @@ import narwhals as nw
 
 from mappings.insight_policy import Behavior
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, count_where, null, stack, text
+from sync.frames import cases, certain, count_where, null, one_of, row_number, stack, text
 from sync.segmentation.scores import decay_micro
 from sync.world import BOOL, INT, SIGNALS, TEXT, Schema, World
 
@@ -24,11 +24,15 @@ BEHAVIOR: Schema = {
     "engagement": INT,  # hundredths of a point, decayed and capped; 0 where others have signals and it has none
     "intent": INT,  # strongest topic of the last 90 days, 0 to 100
     "high_intent": BOOL,
+    "intent_path": TEXT,  # SALES with high intent, NURTURE where only lighter signals are recent
+    "topics": TEXT,  # up to three of the last 90 days, strongest first
     "contacts": INT,  # people in touch within a year
     "champion": TEXT,
     "opted_out": BOOL,
     "titles": TEXT,  # job titles, lower case, separated by " | "
 }
+
+DEALS: Schema = {"holder_account_id": TEXT, "won_cents": INT, "open_cents": INT, "history": TEXT}
 
 
 def behavior(world: World, linked: Frame, policy: Behavior, as_of: str, engine: Engine) -> Frame:
@@ -42,6 +46,7 @@ def behavior(world: World, linked: Frame, policy: Behavior, as_of: str, engine: 
     ))), {})  # fmt: skip
     table = holders.join(_engagement(dated, policy, engine), on="holder_account_id", how="left")
     table = table.join(_intent(dated), on="holder_account_id", how="left")
+    table = table.join(_topics(dated, engine), on="holder_account_id", how="left")
     table = table.join(_contacts(world, linked, as_of, engine), on="holder_account_id", how="left")
     nothing = nw.lit(0)
     return engine.materialize(table.select(
@@ -49,6 +54,8 @@ def behavior(world: World, linked: Frame, policy: Behavior, as_of: str, engine: 
         (nw.coalesce("engagement", nothing) if has.get("own") else null(INT)).alias("engagement"),
         (nw.coalesce("intent", nothing) if has.get("intent") else null(INT)).alias("intent"),
         (certain(nw.col("high_intent")) if has.get("own") else null(BOOL)).alias("high_intent"),
+        cases([(nw.col("high_intent"), "SALES"), (nw.col("nurtured") > 0, "NURTURE")], null(TEXT)).alias("intent_path"),
+        "topics",
         "contacts", "champion", "opted_out", "titles",
     ))  # fmt: skip
 
@@ -83,7 +90,7 @@ def _signals(world: World, linked: Frame, engine: Engine) -> Frame:
     return (
         found.with_columns(who=who)
         .group_by("holder_account_id", "kind", "who", "occurred_on")
-        .agg(nw.col("strength").max().cast(INT))
+        .agg(nw.col("strength").max().cast(INT), nw.col("topic").min())
     )
 
 
@@ -102,22 +109,43 @@ def _engagement(dated: Frame, policy: Behavior, engine: Engine) -> Frame:
     kinds = engine.table(rows, {"kind": TEXT, "points": INT, "cap": INT})
     worth = dated.join(kinds, on="kind", how="inner").with_columns(micro=nw.col("points") * nw.col("factor"))
     strong = (nw.col("age") < policy.high_intent_days) & (nw.col("points") >= policy.high_intent_points)
+    light = (nw.col("age") < policy.high_intent_days) & one_of(nw.col("kind"), policy.nurture_kinds)
     per_kind = worth.group_by("holder_account_id", "kind", "cap").agg(
-        nw.col("micro").sum().cast(INT), count_where(strong).alias("strong")
+        nw.col("micro").sum().cast(INT), count_where(strong).alias("strong"), count_where(light).alias("light")
     )
     capped = nw.when((nw.col("cap") > 0) & (nw.col("micro") > nw.col("cap"))).then(nw.col("cap"))
     held = per_kind.with_columns(micro=capped.otherwise(nw.col("micro")))
-    summed = held.group_by("holder_account_id").agg(nw.col("micro").sum().cast(INT), nw.col("strong").sum().cast(INT))
+    sums = [nw.col(name).sum().cast(INT) for name in ("micro", "strong", "light")]
+    summed = held.group_by("holder_account_id").agg(*sums)
     return summed.select(
         "holder_account_id",
         ((nw.col("micro") + 5_000) // 10_000).alias("engagement"),
         (nw.col("strong") >= policy.high_intent_signals).alias("high_intent"),
+        nw.col("light").alias("nurtured"),
     )
 
 
 def _intent(dated: Frame) -> Frame:
     recent = dated.filter(nw.col("kind") == INTENT, nw.col("age") < INTENT_DAYS)
     return recent.group_by("holder_account_id").agg(nw.col("strength").max().cast(INT).alias("intent"))
+
+
+def _topics(dated: Frame, engine: Engine) -> Frame:
+    """`holder_account_id`, `topics`: what was read and asked for of late, strongest first."""
+    named = dated.filter(~nw.col("topic").is_null(), nw.col("age") < INTENT_DAYS)
+    best = named.group_by("holder_account_id", "topic").agg(nw.coalesce("strength", nw.lit(0)).max().alias("strength"))
+    weakest = best.with_columns(behind=-nw.col("strength"))
+    ranked = engine.materialize(row_number(weakest, "place", ["behind", "topic"], per=["holder_account_id"]))
+    table = ranked.filter(nw.col("place") == 1).select("holder_account_id", nw.col("topic").alias("topic_1"))
+    for place in (2, 3):
+        more = ranked.filter(nw.col("place") == place)
+        table = table.join(
+            more.select("holder_account_id", nw.col("topic").alias(f"topic_{place}")),
+            on="holder_account_id",
+            how="left",
+        )
+    further = [nw.when(~nw.col(f"topic_{n}").is_null()).then(text(", ", nw.col(f"topic_{n}"))) for n in (2, 3)]
+    return table.select("holder_account_id", text(nw.col("topic_1"), *further).alias("topics"))
 
 
 def _contacts(world: World, linked: Frame, as_of: str, engine: Engine) -> Frame:
@@ -161,9 +189,8 @@ def _titles(people: Frame, engine: Engine) -> list[dict[str, str]]:
 
 def deals(world: World, linked: Frame, engine: Engine) -> Frame:
     """`holder_account_id`, `won_cents`, `open_cents` and `history`; no rows where no deal is known at all."""
-    schema: Schema = {"holder_account_id": TEXT, "won_cents": INT, "open_cents": INT, "history": TEXT}
     if not engine.count(world.opportunities):
-        return engine.table([], schema)
+        return engine.table([], DEALS)
     keyed = linked.select(
         nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "holder_account_id"
     ).unique()
