@@ -41,7 +41,7 @@ NODES: Schema = {
     "account_id": TEXT,
     "name": TEXT,
     "kind": TEXT,  # upper-case type of organisation, compared with the policy's boundary types
-    "incumbent": TEXT,  # account of the parent the CRM shows today, null = none or several
+    "incumbent": TEXT,  # account of the parent the CRM shows today, null = none or several, or it cannot matter
     "is_stub": BOOL,  # named as a parent by the vendor, without a row of its own
 }
 """One row per account, and per organisation that only appears as somebody's parent."""

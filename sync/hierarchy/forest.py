@@ -43,8 +43,9 @@ def grow(linked: Linked, policy: HierarchyPolicy, as_of: str, engine: Engine) ->
     """The forest of a world on an ISO date."""
     feed = feed_edges(linked.world, linked.links, engine)
     stated = stated_edges(linked.world, linked.links, feed, policy, as_of, engine)
-    nodes = engine.materialize(_nodes(linked, feed, stated))
     edges = feed.edges if stated is None else engine.materialize(stack([feed.edges, stated.edges]))
+    contested = engine.materialize(_contested(edges))
+    nodes = engine.materialize(_nodes(linked, feed, stated, contested))
     successions = engine.table([], SUCCESSIONS) if stated is None else stated.successions
     return Forest(
         edges=edges,
@@ -64,11 +65,18 @@ def named_roots(world: World, links: Frame) -> Frame:
     return links.join(firms, on=["source", "source_id"], how="semi").select("account_id").unique()
 
 
-def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None) -> Frame:
+def _contested(edges: Frame) -> Frame:
+    """`account_id` of children with several edges, or with one that may not control: today's parent can matter."""
+    counted = edges.select("child", "kind", nw.len().over("child").alias("edges"))
+    plain = (nw.col("edges") == 1) & (nw.col("kind") == "SITE_OF")
+    return counted.filter(~plain).select(nw.col("child").alias("account_id")).unique()
+
+
+def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None, contested: Frame) -> Frame:
     """NODES: every account, and every organisation that only appears as somebody's parent."""
     kind = nw.col("firm_type").str.to_uppercase().alias("kind")
     own = linked.accounts.select("account_id", "name", kind).join(
-        _incumbents(linked.world, linked.links), on="account_id", how="left"
+        _incumbents(linked.world, linked.links, contested), on="account_id", how="left"
     )
     stubs = feed.stubs.with_columns(nw.lit(value=True).alias("is_stub"))
     parts = [conform(own, NODES), conform(stubs, NODES)]
@@ -79,12 +87,13 @@ def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None) -> Frame:
     return conform(typed.with_columns(kind=nw.coalesce("stated_kind", "kind")), NODES)
 
 
-def _incumbents(world: World, links: Frame) -> Frame:
-    """`account_id`, `incumbent`: the account of the parent the CRMs show today, where they show one."""
+def _incumbents(world: World, links: Frame, contested: Frame) -> Frame:
+    """`account_id`, `incumbent` of the contested: the account of the parent the CRMs show today, if they show one."""
     linked = links.select(nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id")
+    mine = linked.join(contested, on="account_id", how="semi")
     children = live(world.records).filter(~nw.col("parent").is_null()).select("connection", "record_id", "parent")
     above = linked.rename({"record_id": "parent", "account_id": "incumbent"})
-    shown = children.join(linked, on=["connection", "record_id"], how="inner").join(
+    shown = children.join(mine, on=["connection", "record_id"], how="inner").join(
         above, on=["connection", "parent"], how="inner"
     )
     once = shown.select("account_id", "incumbent").unique()

@@ -91,11 +91,21 @@ def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str,
         trust=cases(ranks, len(policy.source_priority)).cast(nw.Int64()),
         edge_id=nw.concat_str(parts, separator="|"),
     )
-    ranked = described.with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), nw.col("edge_id")))
-    once = engine.materialize(lowest_by(ranked, ["child", "parent", "kind"], "order").drop("order"))
+    once = engine.materialize(_once(engine.materialize(described), engine))
     if engine.count(once.filter(overrides).head(1)):
         once = _overridden(once)
     return once.with_columns(rivals=nw.len().over("child"))
+
+
+def _once(edges: Frame, engine: Engine) -> Frame:
+    """Each (child, parent, kind) from its most trusted source, where several say so."""
+    key = ["child", "parent", "kind"]
+    counted = engine.materialize(edges.with_columns(told=nw.len().over(*key)))
+    repeated = counted.filter(nw.col("told") > 1).drop("told")
+    if not engine.count(repeated.head(1)):
+        return edges
+    ranked = repeated.with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), nw.col("edge_id")))
+    return stack([counted.filter(nw.col("told") == 1).drop("told"), lowest_by(ranked, key, "order").drop("order")])
 
 
 def _overridden(candidates: Frame) -> Frame:
