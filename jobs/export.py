@@ -38,6 +38,15 @@ def findings_source(plan_id: str) -> str:
     return f"plan:{plan_id}"
 
 
+def described_plan(wired: Wired, text: str = "latest") -> str:
+    """The plan that `text` names; `latest` is the newest that found something out. An undo looks at a run alone."""
+    newest = wired.plans.resolve(text)
+    if text != "latest" or wired.snapshots.current(findings_source(newest), "links") is not None:
+        return newest
+    ids = (str(row["id"]) for row in wired.plans.list())
+    return next((one for one in ids if wired.snapshots.current(findings_source(one), "links") is not None), newest)
+
+
 def exportable(wired: Wired, name: str, plan_id: str) -> pa.Table:
     """The table called `name`. Raises ExportError where there is none."""
     if name in FINDINGS:

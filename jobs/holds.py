@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.export import findings_source
+from jobs.export import described_plan, findings_source
 from jobs.wiring import Wired
 from sync.planning.selectors import parse
 
@@ -89,7 +89,7 @@ def _status(one: dict[str, Any], today: str) -> str:
 
 def _records(wired: Wired) -> list[dict[str, Any]]:
     """One row per live record of the newest pull, with what the newest plan knows of its account."""
-    plan = wired.plans.newest()
+    plan = described_plan(wired) if wired.plans.newest() else None
     about = {name: _by_account(wired, plan, name) for name in ("accounts", "hierarchy", "tiers", "ownership")}
     links = {(row["source"], row["source_id"]): row["account_id"] for row in _finding(wired, plan, "links")}
     rows = []

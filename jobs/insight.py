@@ -10,7 +10,7 @@ from typing import Any
 import narwhals as nw
 import pyarrow as pa
 
-from jobs.export import ExportError, findings_source
+from jobs.export import ExportError, described_plan, findings_source
 from jobs.wiring import Wired
 from jobs.world import load_world
 from mappings.assumptions import Assumption, assumptions
@@ -169,5 +169,5 @@ class Insight:
 
 def look(wired: Wired, plan: str = "latest", *, window_days: int = 0) -> Insight:
     """The plan of that id, or the newest. Raises StoreError where there is none."""
-    stored = wired.plans.load(wired.plans.resolve(plan))
+    stored = wired.plans.load(described_plan(wired, plan))
     return Insight(wired=wired, plan_id=stored.id, as_of=stored.header.as_of, window_days=window_days)

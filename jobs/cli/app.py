@@ -45,6 +45,7 @@ from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import stopped
 from jobs.cli.output import err
 from jobs.explain import UnknownAccount
+from jobs.export import ExportError
 from jobs.feeds import FeedError
 from jobs.holds import HoldError
 from jobs.persons import NotPermitted
@@ -125,6 +126,7 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (LeadError, Exit.USAGE),
     (HoldError, Exit.USAGE),
     (UnknownAccount, Exit.ERROR),
+    (ExportError, Exit.ERROR),
     (ConnectorError, Exit.ERROR),
     (StoreError, Exit.ERROR),
     (NothingPulled, Exit.ERROR),

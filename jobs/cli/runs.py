@@ -12,7 +12,7 @@ from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import PlanOption
-from jobs.export import ExportError, exportable, write_table
+from jobs.export import FINDINGS, ExportError, described_plan, exportable, write_table
 from store.runs import Run
 
 IN_SHORT = 80
@@ -50,7 +50,8 @@ def export(
     """Write one table of the newest (or the named) plan, or the decisions or the audit log, to a file."""
     wired = opened()
     try:
-        found = exportable(wired, what, wired.plans.resolve(plan_id))
+        chosen = described_plan(wired, plan_id) if what in FINDINGS else wired.plans.resolve(plan_id)
+        found = exportable(wired, what, chosen)
         write_table(found, output)
     except ExportError as error:
         raise Stop(str(error), Exit.USAGE) from error

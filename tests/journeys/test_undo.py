@@ -33,6 +33,12 @@ def test_an_undo_puts_back_what_nobody_touched_and_asks_about_the_rest(settled: 
     assert settled.record("salesforce", MERCY)["Account_Tier__c"] == "T3"
     assert settled.record("hubspot", HS_HAYS)["account_tier"] == "T3"
     assert tiers(settled) == ["T3", None] != before
+    # what is known of the accounts comes from the last plan that looked at all of them
+    assert "Topeka" in settled.ok("explain", TOPEKA).out
+    until = ("--reason", "as agreed", "--until", "2099-01-01")
+    settled.ok("holds", "add", "--where", 'system="Mercy Health"', *until)
+    for verb in (("kpis",), ("lint",), ("export", "accounts", "-o", str(settled.folder / "accounts.csv"))):
+        settled.ok(*verb)
 
 
 def test_what_was_undone_is_not_proposed_again_and_an_undo_can_be_undone(settled: Cli) -> None:
