@@ -67,6 +67,7 @@ class TriggerRule(Strict):
 
     sla_days: int = Field(ge=0)
     gate: Literal["auto", "approval"]
+    approve_if: tuple[Literal["tier_1", "open_opportunity"], ...] = ()  # approval only then; empty = always
     flags: tuple[str, ...]  # relations of the affected accounts that get the re-score flag
     recompute: tuple[str, ...]
 

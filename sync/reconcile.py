@@ -41,6 +41,7 @@ from sync.territory.books import winner
 from sync.territory.holds import Sides, stand, with_holds_of
 from sync.territory.ownership import Book, assign_owners
 from sync.triggers.find import find_events
+from sync.triggers.gates import Stakes
 from sync.world import Reconciliation, World
 
 
@@ -111,7 +112,10 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     heired = with_heirs(world, policies.conflicts, as_of, engine)
     book = Book(world=heired, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)
     described = describe_holders(about, policies.segments, policies.scores, as_of, engine)
-    happened = find_events(linked, forest, deciding, mappings, as_of, engine)
+    owned = assign_owners(book, policies.territories, policies.reps, engine, winner=winner(policies))
+    first = policies.tiers.tiers[0].id if policies.tiers.tiers else ""
+    stakes = Stakes(world=world, links=links, tiers=tiers, ownership=owned, first_tier=first)
+    happened = find_events(linked, forest, stakes, deciding, mappings=mappings, as_of=as_of, engine=engine)
     findings = Findings(
         links=links,
         accounts=accounts,
@@ -122,7 +126,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
         facts=facts,
         profiles=of_accounts(about, described, policies.segments, engine),
         described=described,
-        ownership=assign_owners(book, policies.territories, policies.reps, engine, winner=winner(policies)),
+        ownership=owned,
         events=happened.moves,
         flags=happened.flags,
         structure=structure(linked, forest, recorded, happened, policies, engine),

@@ -5,6 +5,7 @@
 3. the rest     service lines, payers and technology restated; contracts, memberships, closures, law, people
 4. ids          what, to whom, when, from, to: found again it is the same event
 5. affected     the accounts to look at again; flags: those of them that a person should know of
+6. gates        what may be followed at once, and what waits for approval
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sync.triggers.dated import closure_events, fact_events, membership_events, 
 from sync.triggers.events import RAW, finished, window_start
 from sync.triggers.flags import flags
 from sync.triggers.flapping import collapsed
+from sync.triggers.gates import Stakes, gated
 from sync.triggers.moves import dated_moves
 from sync.triggers.restated import restated_changes
 from sync.triggers.vendor import ownership_events
@@ -41,7 +43,7 @@ class Happened:
 
 
 def find_events(
-    linked: Linked, forest: Forest, holders: Frame, mappings: Mappings, as_of: str, engine: Engine
+    linked: Linked, forest: Forest, stakes: Stakes, holders: Frame, *, mappings: Mappings, as_of: str, engine: Engine
 ) -> Happened:
     """Everything of the window that ends on an ISO date."""
     policy = mappings.policies.triggers
@@ -70,6 +72,7 @@ def find_events(
         holders=holders,
     )
     touched = affected(events, around, engine)
+    events = gated(events, touched, stakes, policy, engine)
     return Happened(
         moves=moves,
         events=events,

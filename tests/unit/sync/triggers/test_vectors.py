@@ -59,9 +59,28 @@ def test_T01_a_sale_is_an_event_of_its_day_with_old_and_new_system() -> None:
     seen = moved(*SOLD)
     [event] = seen.events("OWNERSHIP_CHANGE")
     assert (event["detail"], event["old"], event["new"]) == ("moved_system", "Prairie", "Lakes")
-    assert (event["effective_date"], event["due_on"], event["gate"]) == ("2026-01-10", "2026-02-09", "approval")
+    assert (event["effective_date"], event["due_on"], event["gate"]) == ("2026-01-10", "2026-02-09", "auto")
     assert seen.touched(event) == {("1", "self"), ("900", "old_root"), ("800", "new_root")}
     assert seen.flags() == {"1": "Ownership change: Moved from Prairie to Lakes (as of 2026-01-10)"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "closed", "gate"),
+    [("u-prairie", False, "approval"), ("u-prairie", True, "auto"), ("u-lakes", False, "auto")],
+    ids=["open deal and another owner", "no open deal", "the owner stays"],
+)
+def test_R63_a_sale_waits_for_approval_where_the_owner_of_an_open_deal_changes(
+    owner: str, closed: bool, gate: str
+) -> None:
+    people = [user("u-prairie", "p@x.example"), user("u-lakes", "l@x.example")]
+    records = [
+        account("R1", "Mercy", owner=owner, definitive_id="1", state="KS", zip5="67601"),
+        account("R8", "Lakes", owner="u-lakes", definitive_id="800", state="IA"),
+    ]
+    deal = {"connection": "salesforce", "opportunity_id": "O", "record_id": "R1", "owner": owner, "stage": "Proposal"}
+    seen = moved(*SOLD, records=records, users=people, opportunities=[{**deal, "is_closed": closed, "is_won": False}])
+    [event] = seen.events("OWNERSHIP_CHANGE")
+    assert event["gate"] == gate
 
 
 def test_T02_an_announced_deal_is_watched_and_no_event() -> None:
