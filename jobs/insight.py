@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,9 @@ from sync.insight.lints import lints
 from sync.insight.roadmap import Evidence, Item, roadmap
 from sync.insight.standing import Found, deals, standing
 from sync.problem import Problem, Severity
+
+_LEADS = 10_000
+"""Newest decisions on leads that lints look at."""
 
 _TABLES = ("links", "accounts", "hierarchy", "tiers", "ownership", "profiles")
 
@@ -77,6 +81,9 @@ class Insight:
             expired_holds=expired_holds(self.wired.database, self.as_of),
             unknown_authority=tuple(self._assumed_deciders()),
             late=tuple(row for row in self._kept("latency") if row["is_breached"]),
+            moves=self._moves(),
+            leads=tuple(self._leads()),
+            past_owners=self._past_owners(),
         )
         muted = [
             Suppression(lint=r["lint"], subject=r["subject"], reason=r["reason"], by=r["by"], until=r["until"])
@@ -154,6 +161,41 @@ class Insight:
             decides = row["account_id"] == row["holder_account_id"]
             if decides and row["account_tier"] == first and row["account_id"] not in recorded:
                 yield {"account_id": row["account_id"], "name": row["name"], "basis": "DEFAULT"}
+
+    def _moves(self) -> tuple[dict[str, Any], ...]:
+        """Changes of ownership of the plan's window, for the organisation and all below it."""
+        events = {row["event_id"]: row for row in self._kept("events") if row["kind"] == "OWNERSHIP_CHANGE"}
+        return tuple(
+            {**events[row["event_id"]], "account_id": row["account_id"]}
+            for row in self._kept("affected")
+            if row["event_id"] in events and row["relation"] in ("self", "descendant")
+        )
+
+    def _leads(self) -> Iterator[dict[str, Any]]:
+        """The newest decision on every lead."""
+        seen: set[str] = set()
+        for one in self.wired.routings.list(limit=_LEADS):
+            key = one.decided.lead_id or one.id
+            if key not in seen:
+                seen.add(key)
+                said = one.decided
+                yield {"id": one.id, "lead_id": said.lead_id, "as_of": said.as_of, "assignee": said.assignee,
+                       "account_id": said.account_id}  # fmt: skip
+
+    def _past_owners(self) -> dict[str, tuple[str, ...]]:
+        """E-mails of those who owned a record of an account, by the field history."""
+        world, found = self.found.world, defaultdict(set)
+        users = world.users.select("connection", nw.col("user_id").alias("old_value"), "email")
+        linked = self.found.links.select(
+            nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id"
+        )
+        changes = world.field_changes.filter(nw.col("field") == "owner").join(
+            users, on=["connection", "old_value"], how="inner"
+        )
+        rows = changes.join(linked, on=["connection", "record_id"], how="inner").select("account_id", "email").unique()
+        for row in self.wired.engine.rows(rows):
+            found[row["account_id"]].add((row["email"] or "").lower())
+        return {account: tuple(sorted(emails)) for account, emails in sorted(found.items())}
 
     def _records(self) -> dict[str, int]:
         found = {kind: self.wired.snapshots.current(kind, "account") for kind in self.wired.kinds}

@@ -104,7 +104,9 @@ def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
     for name in sorted(set(FINDINGS.values())):
         frame: Frame = getattr(result, name)
         wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(frame))
-    extra = {"latency": result.latency, "recorded": result.structure.recorded if result.structure else None}
+    kept = result.structure
+    extra = {"latency": result.latency, "recorded": kept.recorded if kept else None}
+    extra |= {"events": kept.events, "affected": kept.affected} if kept else {}
     for name, small in extra.items():
         if small is not None:
             wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(small))

@@ -277,6 +277,17 @@ class Benchmark(Strict):
     deal_usd: tuple[int, int]
 
 
+class Travel(Strict):
+    """What a year in a territory costs in hours, for FM4-TRAVEL."""
+
+    visits_per_year: dict[str, int] = Field(default_factory=dict)  # tier -> visits
+    visits_otherwise: int = Field(default=1, ge=0)
+    minutes_per_visit: int = Field(default=90, ge=1)
+    km_per_hour: int = Field(default=70, ge=1)
+    stops_per_trip: int = Field(default=4, ge=1)  # visits that share one round trip
+    detour_bp: int = Field(default=12_500, ge=10_000)  # roads against the straight line
+
+
 class KpiPolicy(Strict):
     """Windows, limits and benchmarks of KPIs and lints."""
 
@@ -298,6 +309,7 @@ class KpiPolicy(Strict):
     sla_days: int = 30
     size_correlation_bp: int = 8000
     min_territory_accounts: int = 20
+    travel: Travel = Travel()
     geo_affiliated_from_bp: int = 5000  # share of a territory's hospitals whose system sits elsewhere
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict)
     citations: dict[str, str] = Field(default_factory=dict)

@@ -143,6 +143,8 @@ class Rep(Strict):
     manager: str = ""  # e-mail
     capacity: int = Field(default=0, ge=0)  # open work carried at most, deals and leads; 0 = no limit
     since: str = ""  # ISO date the person began in this role
+    ramp_until: str = ""  # ISO date, first day of full capacity; until then a part of it, and no comparison of quotas
+    home_zip: str = ""  # ZIP code that travel begins at; empty = the middle of the territory
     quota_usd: int = Field(default=0, ge=0)  # of a year; 0 = none is known
 
 
@@ -151,6 +153,7 @@ class RepPolicy(Strict):
 
     policy: Header
     reps: tuple[Rep, ...] = ()
+    ramp_capacity_bp: int = Field(default=5000, ge=0, le=10000)  # of a person's capacity, until ramp_until
 
 
 class RoutingRule(Strict):

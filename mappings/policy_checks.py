@@ -226,6 +226,7 @@ def check_reps(document: Document, policy: RepPolicy) -> Problems:
         yield from _check_states(document, (*place, "states"), rep.states)
         yield from _check_period(document, place, ("leave_from", rep.leave_from), ("leave_to", rep.leave_to))
         yield from _check_date(document, (*place, "since"), rep.since, optional=True)
+        yield from _check_date(document, (*place, "ramp_until"), rep.ramp_until, optional=True)
     yield from check_roster(document, policy)
 
 

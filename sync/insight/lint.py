@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -61,6 +61,11 @@ class Looked:
     expired_holds: Sequence[Row] = ()  # HOLDS whose last day has passed and that nobody released
     unknown_authority: Sequence[Row] = ()  # first-tier accounts whose decider is only assumed: account_id, name, level
     late: Sequence[Row] = ()  # LATENCY rows past the deadline
+    moves: Sequence[
+        Row
+    ] = ()  # changes of ownership: account_id, effective_date, old, new; below the organisation as well
+    leads: Sequence[Row] = ()  # decisions on leads: id, lead_id, as_of, assignee, account_id
+    past_owners: Mapping[str, Sequence[str]] = field(default_factory=dict)  # account -> e-mails its history shows
 
 
 def evidence(table: Frame, columns: Sequence[str], engine: Engine) -> tuple[Row, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sync.engine import Engine
-from sync.insight import book_lints, data_lints, tree_lints
+from sync.insight import book_lints, data_lints, route_lints, tree_lints
 from sync.insight.lint import Lint, Looked
 
 
@@ -22,6 +22,7 @@ def lints(looked: Looked, engine: Engine) -> tuple[Lint, ...]:
         *(tree_lints.group_as_parent, tree_lints.duplicates),
         *(book_lints.segments, book_lints.territories, book_lints.differentiation, book_lints.tier_evenness),
         *(data_lints.cah_limit, data_lints.payer_sum, data_lints.expired_holds, data_lints.inactive_owners),
+        *(route_lints.travel, route_lints.lead_old_owner, route_lints.deal_size),
         *(data_lints.regulation, data_lints.size_disagrees, data_lints.lighthouses),
     )
     return tuple(sorted((maker(looked, engine) for maker in makers), key=lambda lint: lint.id))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from mappings.insight_policy import Benchmark, KpiPolicy
+from mappings.policy import Rep
 from sync.insight.benchmarks import benchmark, verdict
 from sync.insight.kpi import NO_BENCHMARK, OPEN_TYPE, Counted, Kpi, grouped, pct, percent, rate_row, won_of
 from sync.insight.standing import Row, before, days_between
@@ -85,23 +86,46 @@ def deal_size_kpi(book: Counted) -> Kpi:
 
 
 def attainment_kpi(book: Counted) -> Kpi:
-    """R51: won in a year against the quota, of comparable people."""
+    """R51: won in a year against the quota, compared within a role: two full quarters in it, and not ramping up."""
     numbers = book.numbers
-    year, half = before(numbers.as_of, 365), before(numbers.as_of, 182)
+    year = before(numbers.as_of, 365)
     won: dict[str, int] = defaultdict(int)
     for row in book.closed:
         if row["is_won"] and row["close_date"] > year:
             won[numbers.users.get((row["connection"], row["owner"]), "")] += row["amount_cents"] or 0
-    people = [r for r in numbers.policies.reps.reps if r.quota_usd and r.active and (not r.since or r.since <= half)]
-    rows: tuple[Row, ...] = tuple(
-        {"person": rep.email, "role": rep.role, "won_usd": won[rep.email.lower()] // 100, "quota_usd": rep.quota_usd,
-         "attainment_pct": round(100 * won[rep.email.lower()] / 100 / rep.quota_usd, 1)}
-        for rep in people
-    )  # fmt: skip
+    rows: list[Row] = []
+    groups: dict[str, list[float]] = defaultdict(list)
+    for rep in numbers.policies.reps.reps:
+        if not rep.quota_usd or not rep.active:
+            continue
+        apart = _not_comparable(rep, numbers.as_of)
+        reached = won[rep.email.lower()] / 100 / rep.quota_usd
+        if not apart:
+            groups[rep.role].append(reached)
+        rows.append({"person": rep.email, "role": rep.role, "won_usd": won[rep.email.lower()] // 100,
+                     "quota_usd": rep.quota_usd, "attainment_pct": pct(reached), "reading": apart})  # fmt: skip
     if not rows:
         return Kpi(id="R51", name="Quota attainment", line="no quota is known: give quota_usd in reps.yaml")
-    reached = [won[rep.email.lower()] / 100 / rep.quota_usd for rep in people]
-    return attainment(reached, book.policy, rows=rows)
+    told = {role: attainment(reached, book.policy) for role, reached in sorted(groups.items())}
+    line = "; ".join(f"{role}: {one.line}" for role, one in told.items()) or "nobody is comparable"
+    chart = "attainment_pct" if any(one.chart for one in told.values()) else ""
+    note = "comparable: the same role for two full quarters, and not ramping up"
+    return Kpi(id="R51", name="Quota attainment", line=line, rows=tuple(rows), chart=chart, by="person", notes=(note,))
+
+
+def _not_comparable(rep: Rep, as_of: str) -> str:
+    """Why somebody's quota is compared with nobody's; empty where it is."""
+    if rep.ramp_until and rep.ramp_until > as_of:
+        return f"ramping up until {rep.ramp_until}"
+    full = _full_quarters(rep.since, as_of) if rep.since else 2
+    return "" if full >= 2 else f"{full} full quarter{'' if full == 1 else 's'} in the role"
+
+
+def _full_quarters(since: str, as_of: str) -> int:
+    """Calendar quarters that lie wholly between the two dates."""
+    start, end = (int(day[:4]) * 4 + (int(day[5:7]) - 1) // 3 for day in (since, as_of))
+    first_day = f"{since[:4]}-{3 * ((int(since[5:7]) - 1) // 3) + 1:02}-01"
+    return max(0, end - start - (since > first_day))
 
 
 def attainment(values: Sequence[float], policy: KpiPolicy, *, rows: tuple[Row, ...] = ()) -> Kpi:

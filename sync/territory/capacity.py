@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from mappings.policy import Rep
 from mappings.routing_policy import Queue
 
 
@@ -51,6 +52,13 @@ def absence(person: Colleague | None, work: Work, as_of: str) -> str:
     if person.capacity and carried >= person.capacity:
         return f"carries {carried} of {person.capacity}"
     return ""
+
+
+def capacity_on(rep: Rep, as_of: str, ramp_bp: int) -> int:
+    """Open work a person carries at most on a date: a part of it while ramping up, at least one; 0 = no limit."""
+    if not rep.capacity or not rep.ramp_until or rep.ramp_until <= as_of:
+        return rep.capacity
+    return max(1, rep.capacity * ramp_bp // 10_000)
 
 
 def stand_in(email: str, people: People, work: Work, as_of: str) -> Found:

@@ -21,7 +21,7 @@ from sync.hierarchy.status import gone
 from sync.identity.parties import live
 from sync.proposals import Findings
 from sync.segmentation.holders import confirmed_facts
-from sync.territory.capacity import Colleague
+from sync.territory.capacity import Colleague, capacity_on
 from sync.territory.deciding import AuthorityRecord
 from sync.territory.leads import Basis, Inputs, Place
 from sync.territory.matching import Known, Register
@@ -303,7 +303,7 @@ def _people(sources: Sources, engine: Engine) -> dict[str, Colleague]:
             leave_to=rep.leave_to,
             delegate=rep.delegate.lower(),
             manager=rep.manager.lower(),
-            capacity=rep.capacity,
+            capacity=capacity_on(rep, sources.as_of, sources.policies.reps.ramp_capacity_bp),
         )
         for rep in sorted(reps, key=lambda rep: rep.email.lower())
     }

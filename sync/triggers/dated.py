@@ -121,6 +121,8 @@ def people_events(world: World, reps: RepPolicy, since: str, as_of: str, engine:
             rows.append(_person(email, rep.leave_from, "active", "on leave"))
         if since < rep.leave_to <= as_of:
             rows.append(_person(email, rep.leave_to, "on leave", "active"))
+        if since < rep.ramp_until <= as_of:
+            rows.append(_person(email, rep.ramp_until, "ramping up", "at full capacity"))
     return engine.table(rows, RAW)
 
 

@@ -39,7 +39,8 @@ def looked(
         for a in accounts
     ]
     owned = [{**tree, "unit_account_id": tree["system_account_id"]} for tree in trees]
-    owned = [{**own, "territory": a.get("territory")} for own, a in zip(owned, accounts, strict=True)]
+    named = more.pop("owned", {})
+    owned = [{**own, "territory": a.get("territory"), **named} for own, a in zip(owned, accounts, strict=True)]
     about = [{"holder_account_id": a["account_id"], "status": "ACTIVE", **a} for a in accounts]
     links = [
         {"source": source, "source_id": a["account_id"], "account_id": a["account_id"]}
