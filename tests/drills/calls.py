@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from tests.drills.world import PERSON, Place, Wanted, save_plan, wire
 ORGS = {"salesforce": "sf", "hubspot": "hs"}
 USERS = [make_id("005", 900 + number) for number in range(12)]
 OWNERS = [str(7_000 + number) for number in range(12)]
+PUSHED = (100, 2_000, 10_000)
+PULLED = (10_000, 100_000)
+MOST = 1.1
+"""Of the floor."""
 WATCHED = frozenset({"owner", "parent"})  # of the shipped policy: a person's value may stand against ours
 
 
@@ -78,11 +82,11 @@ def push(place: Place, route: Route, count: int) -> tuple[int, int]:
     return calls["reads"] + calls["writes"], floor
 
 
-def pulled(place: Place, count: int) -> Mapping[str, ConnectionPull]:
+def pulled(place: Place, count: int) -> tuple[ConnectionPull, ...]:
     """What a full pull of `count` records of each CRM cost."""
     with Sandbox(filled(count)) as sandbox:
         wired = Wired(settings=_settings(place.folder, place.database_url, sandbox.base_url))
-        done = {one.connection: one for one in pull(wired, full=True)}
+        done = pull(wired, full=True)
         wired.database.close()
     return done
 

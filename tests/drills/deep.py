@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -16,9 +17,13 @@ import structlog
 
 from jobs.settings import Settings
 from mappings.load import load
+from sandbox.server import Sandbox
+from tests.drills import calls
 from tests.drills.conftest import Places
 from tests.drills.daemons import Setup, watch
 from tests.drills.fuzz import fuzz
+from tests.drills.market import opened
+from tests.drills.poisoned import POISONS, Day, ordinary_day, poisoned_day
 from tests.drills.races import LANES, Score, race
 from tests.drills.storms import KINDS, Weather, quiet_calls, storm
 from tests.drills.trials import kill, late, simulate
@@ -121,8 +126,8 @@ def daemons(seeds: range) -> int:
     _row("database", "daemons", *shown, "stale epoch", "not in the audit", "longest takeover")
     _row(*["---"] * 13)
     broken = 0
-    for kind, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
-        with opened() as places:
+    for kind, stores in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+        with stores() as places:
             for number in (2, 3, 5) if places else ():
                 broken += _watched(kind, places, Setup(daemons=number, slots=len(seeds) // 3 + 1), seeds.start + number)
             if places:
@@ -146,13 +151,59 @@ def late_writes(seeds: range) -> int:
     _row("database", "trials", "written by the older epoch", "detected by it")
     _row(*["---"] * 4)
     broken = 0
-    for kind, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
-        with opened() as places:
+    for kind, stores in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+        with stores() as places:
             found = [late(places, seed) for seed in seeds] if places else []
         landed, detected = sum(one.landed for one in found), sum(one.detected for one in found)
         _row(kind, len(found), landed, detected)
         broken += landed - detected
     return broken
+
+
+def costs(seeds: range) -> int:
+    """Calls of pushes and of full pulls beside their floors, at growing sizes."""
+    _row("what", "rows", "calls", "floor", "calls / floor")
+    _row(*["---"] * 5)
+    broken = 0
+    with _sqlite() as places:
+        for at in seeds:
+            sums = [(route.name, *calls.push(places(), route, calls.PUSHED[at])) for route in calls.ROUTES]
+            for name, made, floor in sums:
+                broken += made > calls.MOST * floor
+                _row(name, calls.PUSHED[at], made, floor, f"{made / floor:.2f}")
+            for one in calls.pulled(places(), calls.PULLED[at]) if at < len(calls.PULLED) else ():
+                broken += one.calls > calls.MOST * one.floor
+                _row(
+                    f"full pull, {one.connection}",
+                    calls.PULLED[at],
+                    one.calls,
+                    one.floor,
+                    f"{one.calls / one.floor:.2f}",
+                )
+    return broken
+
+
+def poisoned(seeds: range) -> int:
+    """Ordinary days in a row; on the evening of each one poisoned day, on a copy."""
+    _row("day", "days", "stopped", "where", "days with writes")
+    _row(*["---"] * 5)
+    days: dict[str, list[Day]] = {"ordinary": [], **{name: [] for name in POISONS}}
+    with tempfile.TemporaryDirectory(prefix="platbook-drill-", dir=_memory()) as text, Sandbox() as sandbox:
+        market = opened(Path(text) / "market", sandbox)
+        for seed in seeds:
+            days["ordinary"].append(ordinary_day(market, seed))
+            home, name = sandbox.world, list(POISONS)[seed % len(POISONS)]
+            days[name].append(poisoned_day(market.copied(Path(text) / f"copy-{seed}"), name, seed))
+            sandbox.use(home)
+            shutil.rmtree(Path(text) / f"copy-{seed}")
+    for name, found in days.items():
+        stops = [one.stop.at for one in found if one.stop.at]
+        _row(name, len(found), len(stops), ", ".join(sorted(set(stops))), sum(one.writes > 0 for one in found))
+    wrong = [one for one in days.pop("ordinary") if one.stop.at]
+    wrong += [one for name, found in days.items() for one in found if one.writes or one.stop.at != POISONS[name][1]]
+    for one in wrong:
+        sys.stderr.write(f"{one}\n")
+    return len(wrong)
 
 
 def feeds(seeds: range) -> int:
@@ -179,6 +230,8 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "big-storms": (big_storms, 25),
     "daemons": (daemons, 200),
     "late": (late_writes, 25),
+    "poisoned": (poisoned, 30),
+    "calls": (costs, len(calls.PUSHED)),
     "feeds": (feeds, 200_000),
 }
 """Name -> section and its number of seeds."""
@@ -188,9 +241,9 @@ def _trials(name: str, title: str, seeds: range, trial: Callable[[Places, int], 
     _row("database", title, unit, "failed")
     _row(*["---"] * 4)
     broken = 0
-    for kind, opened in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
+    for kind, stores in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
         tally: Counter[str] = Counter()
-        with opened() as places:
+        with stores() as places:
             if places is None:
                 _row(kind, 0, MISSING, "")
                 continue

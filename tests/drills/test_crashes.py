@@ -18,6 +18,6 @@ def test_dying_at_any_point_loses_nothing_and_writes_nothing_twice(new_place: Pl
     simulate(new_place, seed)  # a seed that fails goes into SEEDS, with a word about the cause
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(9))
 def test_sigkill_at_random_points_loses_nothing_and_writes_nothing_twice(new_place: Places, seed: int) -> None:
     assert kill(new_place, seed) > 0
