@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.export import findings_source
+from jobs.identity import LinkStory, explained
 from jobs.present import PlanView, view_plan
 from jobs.scoring import score_lines
 from jobs.wiring import Wired
@@ -42,6 +43,14 @@ def explain_account(wired: Wired, plan_id: str, wanted: str, *, field: str | Non
     found = _Findings(wired, plan_id)
     view = view_plan(wired, plan_id)
     return tuple(_told(found, view, account_id, field) for account_id in found.named(wanted))
+
+
+def explain_links(wired: Wired, plan_id: str, wanted: str) -> LinkStory:
+    """How the members of the accounts that `wanted` names were linked in a plan. Raises UnknownAccount."""
+    found = _Findings(wired, plan_id)
+    rows = [row for account_id in found.named(wanted) for row in found.rows("links", account_id)]
+    names = {(row["source"], row["source_id"]): found.name(row["account_id"]) for row in rows}
+    return LinkStory(links=explained(wired, rows, names))
 
 
 class _Findings:

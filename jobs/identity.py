@@ -1,21 +1,22 @@
-"""Identity as people work with it: the report, the clerical queue, the evidence of a link. Reads the state only."""
+"""Identity as people work with it: the clerical queue, the evidence of a link. Reads the state only."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 
+from jobs.charts import Waterfall
 from jobs.wiring import Wired
 from jobs.world import load_world
-from sync.identity.contest import OpenPair
-from sync.identity.duplicates import Duplicate, find_duplicates
+from mappings.identity_policy import MatchModel
+from sync.identity.contest import TWO_RECORDS, OpenPair
 from sync.identity.judge import Identity, link
+from sync.identity.model import START, chance
 from sync.identity.sticky import Party
 from sync.world import World
 
@@ -33,42 +34,10 @@ class Waiting:
     pipeline_cents: int  # open opportunities of the record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityReport:
-    """What is linked, how, and what is left."""
-
-    by_source: Mapping[str, Mapping[str, int]]  # source -> how -> rows
-    accounts: int
-    waiting: tuple[Waiting, ...]
-    duplicates: tuple[Duplicate, ...]
-    model: Mapping[str, Any]  # version, thresholds, figures; empty without a model
-
-
 def judged(wired: Wired) -> tuple[World, Identity]:
     """The world as it is now, and who is who in it, with everything persons have decided."""
     world = load_world(wired, wired.as_of()).world
     return world, link(world, wired.mappings.policies.identity, wired.mappings.places, wired.engine)
-
-
-def report(wired: Wired) -> IdentityReport:
-    """The report; duplicates need the model."""
-    world, found = judged(wired)
-    by_source: dict[str, Counter[str]] = defaultdict(Counter)
-    accounts = set()
-    for row in wired.engine.rows(found.links.select("source", "how", "account_id")):
-        by_source[row["source"]][row["how"]] += 1
-        accounts.add(row["account_id"])
-    model = wired.mappings.policies.identity.model
-    places = wired.mappings.places
-    return IdentityReport(
-        by_source={source: dict(sorted(counts.items())) for source, counts in sorted(by_source.items())},
-        accounts=len(accounts),
-        waiting=queue(wired, world, found),
-        duplicates=find_duplicates(world, found.links, places, model, wired.engine) if model else (),
-        model=model.model_dump(include={"version", "fitted_on", "auto", "review", "duplicate", "figures"})
-        if model
-        else {},
-    )
 
 
 def queue(wired: Wired, world: World, found: Identity) -> tuple[Waiting, ...]:
@@ -111,31 +80,55 @@ class Explained:
 
     source: str
     source_id: str
+    name: str
     account_id: str
     how: str
     evidence: Mapping[str, Any]
     decisions: tuple[Mapping[str, Any], ...]
 
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """What each theme added to the weight, in thousandths of a logit; empty where a key or a person decided."""
+        parts: Mapping[str, int] = self.evidence.get("parts", {})
+        return parts
 
-def explain(wired: Wired, name: str) -> tuple[Explained, ...]:
-    """How every member of a record's, firm's or account's account was linked. Raises UnknownParty."""
-    _, found = judged(wired)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStory:
+    """How the members of some accounts were linked, and what about them is open."""
+
+    links: tuple[Explained, ...]
+    open_pairs: tuple[OpenPair, ...] = ()
+
+
+def explain(wired: Wired, name: str) -> LinkStory:
+    """How every member of a record's, firm's or account's account is linked now. Raises UnknownParty."""
+    world, found = judged(wired)
     rows = list(wired.engine.rows(found.links.filter((nw.col("source_id") == name) | (nw.col("account_id") == name))))
     if not rows:
         raise UnknownParty(f"{name}: no live record, firm or account has this id; `platbook explain` finds names too")
     accounts = sorted({row["account_id"] for row in rows})
-    members = wired.engine.rows(found.links.filter(nw.col("account_id").is_in(accounts)))
-    return tuple(
-        _explained(wired, row) for row in sorted(members, key=lambda r: (r["account_id"], r["source"], r["source_id"]))
+    members = list(wired.engine.rows(found.links.filter(nw.col("account_id").is_in(accounts))))
+    parties = {(row["source"], row["source_id"]) for row in members}
+    return LinkStory(
+        links=explained(wired, members, _names(wired, world, sorted(one for _, one in parties))),
+        open_pairs=tuple(one for one in found.open_pairs if one.party in parties or one.other in parties),
     )
 
 
-def _explained(wired: Wired, row: Mapping[str, Any]) -> Explained:
+def explained(wired: Wired, rows: Sequence[Mapping[str, Any]], names: Mapping[Party, str]) -> tuple[Explained, ...]:
+    """LINKS rows as they are told, by account, source and id."""
+    ordered = sorted(rows, key=lambda row: (row["account_id"], row["source"], row["source_id"]))
+    return tuple(_explained(wired, row, names.get((row["source"], row["source_id"]), "")) for row in ordered)
+
+
+def _explained(wired: Wired, row: Mapping[str, Any], name: str) -> Explained:
     kept = wired.crosswalk.evidence(row["source"], row["source_id"]) if row["how"] == "crosswalk" else None
     text = kept or row["evidence"]
     return Explained(
         source=row["source"],
         source_id=row["source_id"],
+        name=name,
         account_id=row["account_id"],
         how=row["how"],
         evidence=json.loads(text) if text else {},
@@ -143,22 +136,74 @@ def _explained(wired: Wired, row: Mapping[str, Any]) -> Explained:
     )
 
 
-def waterfall(parts: Mapping[str, int], *, width: int = 30) -> list[str]:
-    """Lines of a waterfall: each theme's part of the score as a bar from the sum so far, in logits."""
-    if not parts:
-        return []
-    order = ["to begin with", *sorted((theme for theme in parts if theme != "to begin with"), key=lambda t: -parts[t])]
-    steps, total = [], 0
+def _names(wired: Wired, world: World, ids: Sequence[str]) -> dict[Party, str]:
+    """What records and firms of these ids are called."""
+    named = [
+        world.records.select(nw.col("connection").alias("source"), nw.col("record_id").alias("source_id"), "name"),
+        world.firms.select(nw.col("feed").alias("source"), nw.col("firm_id").alias("source_id"), "name"),
+    ]
+    rows = [row for frame in named for row in wired.engine.rows(frame.filter(nw.col("source_id").is_in(ids)))]
+    return {(row["source"], row["source_id"]): row["name"] or "" for row in rows}
+
+
+def steps(parts: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """A weight step by step, in thousandths of a logit: theme, sum before it, sum after it; what adds most first."""
+    order = sorted(parts, key=lambda theme: (theme != START, -parts[theme], theme))
+    made, total = [], 0
     for theme in order:
-        if theme in parts:
-            steps.append((theme, total, total + parts[theme]))
-            total += parts[theme]
-    low = min(0, *(min(start, end) for _, start, end in steps))
-    high = max(0, *(max(start, end) for _, start, end in steps))
+        made.append((theme, total, total + parts[theme]))
+        total += parts[theme]
+    return made
+
+
+def waterfall(parts: Mapping[str, int], *, width: int = 30) -> list[str]:
+    """Lines of a waterfall: each theme's part of the weight as a bar from the sum so far, in logits."""
+    walked = steps(parts)
+    if not walked:
+        return []
+    low = min(0, *(min(start, end) for _, start, end in walked))
+    high = max(0, *(max(start, end) for _, start, end in walked))
     scale = (width - 1) / max(high - low, 1)
     lines = []
-    for theme, start, end in steps:
+    for theme, start, end in walked:
         left, right = round((min(start, end) - low) * scale), round((max(start, end) - low) * scale)
         bar = " " * left + ("+" if end >= start else "-") * max(right - left, 1)
         lines.append(f"{theme:<20} {(end - start) / 1000:+7.2f}  {bar}")
-    return [*lines, f"{'score':<20} {total / 1000:+7.2f}"]
+    return [*lines, f"{'weight':<20} {walked[-1][2] / 1000:+7.2f}"]
+
+
+def pictures(story: LinkStory, model: MatchModel | None) -> list[Waterfall]:
+    """A picture of each weight of a story, the links first, then what is open."""
+    marks = {"shown from": model.review / 1000, "linked from": model.auto / 1000} if model else {}
+    of_records = {"linked from": model.duplicate / 1000} if model else {}
+    made = [
+        _picture(
+            f"{one.name}: {one.source} {one.source_id} with {one.evidence.get('value', '')}",
+            one.parts,
+            f"linked; model {one.evidence.get('model', '')}",
+            of_records if one.evidence.get("compared") == TWO_RECORDS else marks,
+        )
+        for one in story.links
+        if one.parts
+    ]
+    return made + [
+        _picture(
+            f"{one.name} / {one.other_name}: {' '.join(one.party)} with {' '.join(one.other)}",
+            one.parts,
+            f"open: {one.reason}",
+            marks,
+        )
+        for one in story.open_pairs
+    ]
+
+
+def _picture(title: str, parts: Mapping[str, int], said: str, marks: Mapping[str, float]) -> Waterfall:
+    walked = steps(parts)
+    chance_ = chance(walked[-1][2])
+    return Waterfall(
+        title=title,
+        subtitle=f"{chance_:.1%} likely to be one organisation; {said}",
+        steps=[(theme, start / 1000, end / 1000) for theme, start, end in walked],
+        total="weight",
+        marks=marks,
+    )

@@ -183,6 +183,8 @@ class Survey:
             numbers = [int(number) for number in repeat.numbers[:5]]
             listed = ", ".join(str(number) for number in numbers)
             if repeat.identical:
+                if numbers[0] in self.found.quarantined:
+                    continue  # the others hold the same cells, so they are set aside as well
                 self.found.repeats.update(map(int, repeat.numbers[1:]))
                 fact = f"rows {listed} are the same row; the first is kept"
                 self.found.note("repeated_row", fact, "None needed", row=numbers[1])

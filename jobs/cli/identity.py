@@ -9,16 +9,21 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from jobs.charts import ChartError, save, stacked
 from jobs.cli.exits import Exit, Stop
+from jobs.cli.links import ChartOption, draw_story, party, show_story, story_payload
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import ReasonOption
-from jobs.identity import Explained, UnknownParty, Waiting, explain, judged, named, queue, report, waterfall
+from jobs.identity import UnknownParty, Waiting, explain, judged, named, queue
 from jobs.identity_file import as_yaml
 from jobs.identity_fit import FitUnavailable, TooFewDecisions, fit
+from jobs.identity_report import BANDS, IdentityReport, report
+from jobs.sheets import write_sheets
 from jobs.wiring import Wired
 from jobs.world import load_world
 from store.link_decisions import LinkVerdict
+from sync.identity.duplicates import Duplicate
 from sync.identity.sticky import Party
 
 app = typer.Typer(help="Which records are one organisation: what is linked, what waits for a person, and why.")
@@ -31,37 +36,115 @@ T = TypeVar("T")
 
 
 @app.command("report")
-def show_report(json_: JsonFlag = False) -> None:
-    """What is linked and by what, what waits for a person, and which CRM records are duplicates."""
+def show_report(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write the tables to this .xlsx file.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="Draw the bands to this .svg or .png file.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """What is linked and by what, what waits for a person, which records are duplicates, what contradicts itself."""
     found = report(opened())
+    if chart is not None:
+        _draw(found, chart)
+    if output is not None:
+        _write(found, output)
     if json_:
-        payload = {
-            "by_source": found.by_source,
-            "accounts": found.accounts,
-            "waiting": [_waiting(one) for one in found.waiting],
-            "duplicates": [
-                {
-                    "record": list(one.record),
-                    "other": list(one.other),
-                    "names": [one.name, one.other_name],
-                    "in_one_crm": one.is_in_one_crm,
-                    "chance": round(one.chance, 4),
-                    "because": one.because,
-                }
-                for one in found.duplicates
-            ],
-            "model": dict(found.model),
-        }
-        emit_json("identity report", payload)
+        emit_json("identity report", _report(found))
         return
-    rows = [(source, how, f"{count:,}") for source, counts in found.by_source.items() for how, count in counts.items()]
-    table(f"{found.accounts:,} organisations", ("source", "linked by", "rows"), rows)
+    _show(found)
+
+
+def _draw(found: IdentityReport, path: Path) -> None:
+    try:
+        title = f"{found.accounts:,} organisations: how their records and firms are linked"
+        save(stacked(found.bands, by="source", part="band", value="rows", order=BANDS, title=title), path)
+    except (ChartError, OSError) as error:
+        raise Stop(f"--chart {path.name}: {error}", Exit.USAGE) from error
+
+
+def _write(found: IdentityReport, path: Path) -> None:
+    if path.suffix != ".xlsx":
+        raise Stop(f"{path.name}: the name must end with .xlsx", Exit.USAGE)
+    sheets = {
+        "bands": found.bands,
+        "coverage": found.coverage,
+        "waiting": [_waiting_row(one) for one in found.waiting],
+        "duplicates": [_duplicate_row(one) for one in found.duplicates],
+        "conflicts": found.conflicts,
+    }
+    try:
+        write_sheets(sheets, path)
+    except OSError as error:
+        raise Stop(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _report(found: IdentityReport) -> dict[str, Any]:
+    return {
+        "by_source": found.by_source,
+        "accounts": found.accounts,
+        "bands": found.bands,
+        "coverage": found.coverage,
+        "conflicts": found.conflicts,
+        "waiting": [_waiting(one) for one in found.waiting],
+        "duplicates": [
+            {
+                "record": list(one.record),
+                "other": list(one.other),
+                "names": [one.name, one.other_name],
+                "in_one_crm": one.is_in_one_crm,
+                "chance": round(one.chance, 4),
+                "because": one.because,
+                "parts": dict(one.parts),
+            }
+            for one in found.duplicates
+        ],
+        "model": dict(found.model),
+    }
+
+
+def _show(found: IdentityReport) -> None:
+    bands = [(row["source"], row["band"], f"{row['rows']:,}", f"{row['pct']:.1f} %") for row in found.bands]
+    table(f"{found.accounts:,} organisations", ("source", "band", "rows", "share"), bands)
+    covered = [
+        (row["source"], row["in"], f"{row['rows']:,} of {row['of']:,}", f"{row['pct']:.1f} %") for row in found.coverage
+    ]
+    table("with a counterpart", ("rows of", "in", "rows", "share"), covered)
     inside = [one for one in found.duplicates if one.is_in_one_crm]
     say(f"{len(found.waiting):,} pairs wait for a person: `platbook identity review`")
     say(f"{len(found.duplicates) - len(inside):,} organisations stand in both CRMs, as they may")
     shown = [(*one.record, one.name, one.other[1], one.other_name, f"{one.chance:.0%}") for one in inside]
     columns = ("CRM", "record", "name", "duplicate", "name", "chance")
     table(f"{len(inside):,} duplicates inside one CRM; merge them there", columns, shown, limit=ROWS_SHOWN)
+    conflicts = [tuple(row.values()) for row in found.conflicts]
+    title = f"{len(conflicts):,} identifiers that cannot all be right"
+    table(title, ("code", "source", "id", "name", "what is wrong"), conflicts, limit=ROWS_SHOWN)
+
+
+def _duplicate_row(one: Duplicate) -> dict[str, Any]:
+    return {
+        "where": f"inside {one.record[0]}" if one.is_in_one_crm else "in both CRMs",
+        "record": party(one.record),
+        "name": one.name,
+        "other": party(one.other),
+        "other_name": one.other_name,
+        "chance_pct": round(100 * one.chance, 1),
+        "because": one.because,
+    }
+
+
+def _waiting_row(one: Waiting) -> dict[str, Any]:
+    """A pair of the queue as a row for people."""
+    return {
+        "pair": one.id,
+        "firm": party(one.pair.party),
+        "firm_name": one.pair.name,
+        "record": party(one.pair.other),
+        "record_name": one.pair.other_name,
+        "chance_pct": round(100 * one.pair.chance, 1),
+        "open_pipeline_usd": one.pipeline_cents // 100,
+        "why_it_waits": one.pair.reason,
+    }
 
 
 @app.command()
@@ -84,7 +167,7 @@ def review(
         return
     rows = [
         (
-            *(one.id, one.pair.name, one.pair.other_name, _party(one.pair.party), _party(one.pair.other)),
+            *(one.id, one.pair.name, one.pair.other_name, party(one.pair.party), party(one.pair.other)),
             *(f"{one.pair.chance:.0%}", f"${one.pipeline_cents // 100:,}", one.pair.reason),
         )
         for one in waiting
@@ -107,32 +190,27 @@ def decide(
     if pair[0] == pair[1]:
         raise Stop(f"{first} is named twice; name two different records or firms", Exit.USAGE)
     known = {(row["source"], row["source_id"]) for row in wired.engine.rows(judged(wired)[1].links)}
-    for party in pair:
-        if party not in known:
-            raise Stop(
-                f"{_party(party)}: no live record or firm of this id; see `platbook identity explain`", Exit.USAGE
-            )
+    for one in pair:
+        if one not in known:
+            raise Stop(f"{party(one)}: no live record or firm of this id; see `platbook identity explain`", Exit.USAGE)
     _decide(wired, [pair], verdict, reason, json_)
 
 
 @app.command("explain")
 def show_explanation(
-    name: Annotated[str, typer.Argument(help="Record id, firm id or account id.")], json_: JsonFlag = False
+    name: Annotated[str, typer.Argument(help="Record id, firm id or account id.")],
+    chart: ChartOption = None,
+    json_: JsonFlag = False,
 ) -> None:
-    """How each member of an account was linked: the key, or each theme's part of the score, and what persons said."""
-    told = _found(lambda: explain(opened(), name))
+    """How each member of an account is linked now: the key, or each theme's part of the weight, and what is open."""
+    wired = opened()
+    story = _found(lambda: explain(wired, name))
+    if chart is not None:
+        draw_story(story, wired.mappings.policies.identity.model, chart)
     if json_:
-        emit_json("identity explain", {"links": [_explained(one) for one in told]})
+        emit_json("identity explain", story_payload(story))
         return
-    for one in told:
-        say(f"{_party((one.source, one.source_id))} is account {one.account_id}, linked by {one.how}", style="bold")
-        for key, value in one.evidence.items():
-            if key not in ("parts", "key") and value not in ("", None):
-                say(f"  {key}: {value}")
-        for line in waterfall(one.evidence.get("parts", {})):
-            say(f"  {line}")
-        for said in one.decisions:
-            say(f"  {said['at'][:10]} {said['by']}: {said['verdict']}, because: {said['reason']}")
+    show_story(story)
 
 
 @app.command("fit")
@@ -218,10 +296,6 @@ def _named(text: str) -> Party:
     return source, source_id
 
 
-def _party(party: Party) -> str:
-    return ":".join(party)
-
-
 def _waiting(one: Waiting) -> dict[str, Any]:
     return {
         "id": one.id,
@@ -232,15 +306,4 @@ def _waiting(one: Waiting) -> dict[str, Any]:
         "reason": one.pair.reason,
         "parts": one.pair.parts,
         "pipeline_cents": one.pipeline_cents,
-    }
-
-
-def _explained(one: Explained) -> dict[str, Any]:
-    return {
-        "source": one.source,
-        "source_id": one.source_id,
-        "account_id": one.account_id,
-        "how": one.how,
-        "evidence": dict(one.evidence),
-        "decisions": [dict(said) for said in one.decisions],
     }

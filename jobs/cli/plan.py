@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import limit_lines
+from jobs.cli.links import ChartOption, draw_story, show_story, story_payload
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps, table
 from jobs.cli.selecting import PlanOption, WhereOption, day, select_rows
-from jobs.explain import explain_account
+from jobs.explain import explain_account, explain_links
+from jobs.export import described_plan
 from jobs.plan import make_plan
 from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
 from store.plans import PlanStatus
@@ -78,12 +81,17 @@ def show(
 def explain(
     account: Annotated[str, typer.Argument(help="Account id, CRM record id, vendor id, or (part of) a name.")],
     field: Annotated[str | None, typer.Option(help="Only this field.")] = None,
+    link: Annotated[bool, typer.Option("--link", help="Only how its records and firms were linked.")] = False,
+    chart: ChartOption = None,
     plan_id: PlanOption = "latest",
     json_: JsonFlag = False,
 ) -> None:
     """Say for one account, value by value, which rule proposes what, from which facts, and where they came from."""
+    if link or chart is not None:
+        _explain_link(account, chart, plan_id, json_)
+        return
     wired = opened()
-    told = explain_account(wired, wired.plans.resolve(plan_id), account, field=field)
+    told = explain_account(wired, described_plan(wired, plan_id), account, field=field)
     if json_:
         emit_json("explain", {"accounts": [one.as_dict() for one in told]})
         return
@@ -92,6 +100,17 @@ def explain(
         for line in one.lines:
             say(f"  {line}")
         say()
+
+
+def _explain_link(account: str, chart: Path | None, plan_id: str, as_json: bool) -> None:
+    wired = opened()
+    story = explain_links(wired, described_plan(wired, plan_id), account)
+    if chart is not None:
+        draw_story(story, wired.mappings.policies.identity.model, chart)
+    if as_json:
+        emit_json("explain", story_payload(story))
+        return
+    show_story(story)
 
 
 def show_summary(view: PlanView, problems: tuple[Problem, ...] = ()) -> None:

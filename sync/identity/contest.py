@@ -27,6 +27,7 @@ from sync.identity.traits import Places
 from sync.world import TEXT, Schema, World
 
 MODEL = "model"
+FIRM_AND_RECORD, TWO_RECORDS = "a firm and a record", "two records"  # what a link by the model weighed
 GONE = "(gone)"  # a cluster that went over to another
 _MOVES: Schema = {"cluster": TEXT, "to_cluster": TEXT, "to_evidence": TEXT}
 
@@ -158,14 +159,20 @@ class Contest:
     def _joined(self, clusters: Frame, board: Board, scores: Scores, chosen: np.ndarray) -> Frame:
         features = board.features(chosen, **scores.rivals_at(chosen)) if len(chosen) else {}
         parts = contributions(features, self.model) if len(chosen) else []
-        return self._move(clusters, board, chosen, scores.final, parts)
+        return self._move(clusters, board, chosen, scores.final, parts, FIRM_AND_RECORD)
 
     def _merged(self, clusters: Frame, board: Board, final: np.ndarray, chosen: np.ndarray) -> Frame:
         parts = contributions_alone(board.features(chosen), self.model.same_record) if len(chosen) else []
-        return self._move(clusters, board, chosen, final, parts)
+        return self._move(clusters, board, chosen, final, parts, TWO_RECORDS)
 
     def _move(
-        self, clusters: Frame, board: Board, chosen: np.ndarray, final: np.ndarray, parts: list[dict[str, int]]
+        self,
+        clusters: Frame,
+        board: Board,
+        chosen: np.ndarray,
+        final: np.ndarray,
+        parts: list[dict[str, int]],
+        compared: str,
     ) -> Frame:
         """The clusters after the right party's cluster of each chosen pair went over to the left one's."""
         homes: dict[str, str] = {}
@@ -173,7 +180,7 @@ class Contest:
         for at, part in zip(chosen.tolist(), parts, strict=True):
             old, new = board.clusters[board.right[at]], board.clusters[board.left[at]]
             homes[old] = homes.get(new, new)
-            text = evidence(self.model, board.keys[board.left[at]], int(final[at]), part)
+            text = evidence(self.model, board.keys[board.left[at]], int(final[at]), part, compared)
             rows.append({"cluster": old, "to_cluster": homes[old], "to_evidence": text})
         if not rows:
             return clusters
@@ -269,13 +276,14 @@ def show(
     return np.array(chosen, np.int64)
 
 
-def evidence(model: MatchModel, other: tuple[str, str], score: int, parts: dict[str, int]) -> str:
+def evidence(model: MatchModel, other: tuple[str, str], score: int, parts: dict[str, int], compared: str) -> str:
     """The evidence of a link by the model, as JSON: the other side, score, probability, and what each theme added."""
     body = {
         "key": MODEL,
         "value": f"{other[0]} {other[1]}",
         "agrees": ", ".join(theme for theme, part in sorted(parts.items(), key=lambda p: -p[1])[:3] if part > 0),
         "model": model.version,
+        "compared": compared,
         "score": score,
         "chance": f"{chance(score):.4f}",
         "parts": parts,

@@ -234,6 +234,13 @@ class TestRows:
         assert (delivery.verdict, delivery.quarantined, delivery.repeats) == (Verdict.QUARANTINE_ROWS, set(), {61})
         assert [row.number for row in accepted_rows(path, contract, delivery)] == list(range(1, 61))
 
+    def test_a_bad_row_that_comes_twice_is_set_aside_twice_and_no_repeat(
+        self, write: Write, rows: Rows, contract: FeedContract
+    ) -> None:
+        rows[5][1] = "=1+1"
+        delivery = inspect(write([*rows, rows[5]]), contract, as_of=JUNE)
+        assert (delivery.quarantined, delivery.repeats) == ({6, 61}, set())
+
     def test_two_rows_that_contradict_each_other_are_both_set_aside(
         self, write: Write, rows: Rows, contract: FeedContract
     ) -> None:
