@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from jobs.applying.model import ApplyResult, GuardStopped
 from jobs.applying.wired import apply_deps
 from jobs.cli.apply import acceptances, show_applied
 from jobs.cli.decide import decide_rows
-from jobs.cli.demo_world import DemoSandbox, running_sandbox, someone_else
+from jobs.cli.demo_world import DemoSandbox, moved_up, running_sandbox, someone_else
 from jobs.cli.exits import Stop
 from jobs.cli.feeds import show_taken
 from jobs.cli.limits import stopped as stopped_by_guard
@@ -116,6 +117,8 @@ class _Story:
             "5. Two years later: hospitals were bought and sold, people worked in the CRM", "platbook feeds take FILE"
         )
         self._take("definitive_day2.csv.gz")
+        self._take_recent("sixsense.csv")
+        self._take_recent("crm_contacts.csv")
         show_pull(pull(self.wired))
         _step("6. Plan again: systems moved; what people changed is a conflict, not ours to overwrite", "platbook plan")
         planned = self._plan()
@@ -158,6 +161,13 @@ class _Story:
     def _take(self, name: str, *, as_of: str = "") -> None:
         path = Path(str(files("sandbox") / "data" / "feeds" / name))
         show_taken(take_delivery(self.wired, path, declared(self.wired, path, layout="", as_of=as_of, encoding="")))
+
+    def _take_recent(self, name: str) -> None:
+        """Take made-up signals or people as if they were of these days."""
+        today = date.fromisoformat(self.wired.as_of())
+        path = moved_up(Path(str(files("sandbox") / "data" / "feeds" / name)), self.output / "feeds", to=today)
+        delivery = declared(self.wired, path, layout="", as_of=today.isoformat(), encoding="")
+        show_taken(take_delivery(self.wired, path, delivery))
 
     def _plan(self) -> Planned:
         planned = make_plan(self.wired)

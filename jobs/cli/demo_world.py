@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -17,6 +20,7 @@ from jobs.cli.exits import Stop
 _OBJECTS = {"salesforce": "Account", "hubspot": "companies"}
 _OWNER = {"salesforce": "OwnerId", "hubspot": "hubspot_owner_id"}
 TIMEOUT_S = 30
+_DAYS = ("Activity Date", "Last Activity Date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +101,21 @@ def someone_else(users: Sequence[Mapping[str, Any]], *, than: Sequence[str]) -> 
     """The first active user, by id, who is none of those named."""
     active: list[str] = sorted(user["user_id"] for user in users if user["is_active"])
     return next(user_id for user_id in active if user_id not in than)
+
+
+def moved_up(source: Path, folder: Path, *, to: date) -> Path:
+    """A copy of a made-up delivery whose newest day is the day before `to`, all others as far apart as before.
+
+    Signals and contacts count for a year: those of the files would be too old for a plan of today.
+    """
+    with source.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, strict=True))
+    column = next(name for name in rows[0] if name in _DAYS)
+    shift = to - timedelta(days=1) - max(date.fromisoformat(row[column]) for row in rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / source.name
+    with target.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, column: (date.fromisoformat(row[column]) + shift).isoformat()} for row in rows)
+    return target

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.data import facts, people
+from sandbox.data import activity, facts, people
 from sandbox.data.tables import Row, read_rows, write_rows
 
 STATES = frozenset({"CO", "KY", "MA", "PA"})
@@ -61,6 +61,7 @@ def build(folder: Path, target: Path) -> None:
     _write_crm(source, folder, target, record_ids)
     _write_feeds(source, target, firm_ids)
     _write_facts(source, folder, target, record_ids)
+    _write_activity(source, target, record_ids)
     _write_overlays(source, folder, target)
 
 
@@ -162,6 +163,13 @@ def _write_facts(source: Source, folder: Path, target: Path, record_ids: frozens
     confirmers = [user["email"] for user in source.users if user["role"] == "OVERLAY"]
     rows = facts.make_facts(largest, sorted(single)[:FACT_HOSPITALS], confirmers)
     write_rows(target / "feeds/confirmed_facts.csv", rows, facts.COLUMNS)
+
+
+def _write_activity(source: Source, target: Path, record_ids: frozenset[str]) -> None:
+    accounts = [row for row in source.accounts if row["Id"] in record_ids]
+    companies = [row for row in source.companies if row["hs_object_id"] in record_ids]
+    write_rows(target / "feeds/sixsense.csv", activity.make_signals(accounts, companies), activity.SIGNALS)
+    write_rows(target / "feeds/crm_contacts.csv", activity.make_contacts(accounts, companies), activity.CONTACTS)
 
 
 def _systems(hospitals: Iterable[Row], certificate: dict[str, str]) -> list[facts.System]:

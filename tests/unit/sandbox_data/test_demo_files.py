@@ -128,13 +128,27 @@ def test_the_overlays_are_policies_and_their_people_exist() -> None:
     assert len(states) == len(set(states)) == 56
 
 
+def test_signals_and_people_are_of_accounts_that_are_there(world: World) -> None:
+    accounts, companies = world.table("salesforce", "Account"), world.table("hubspot", "companies")
+    contacts = read_rows(FOLDER / "feeds/crm_contacts.csv")
+    assert {row["Account ID"] for row in contacts} <= {*accounts, *companies}
+    assert {row["Email"].partition("@")[2] for row in contacts} == {"example.com"}
+    signals = read_rows(FOLDER / "feeds/sixsense.csv")
+    sites = " ".join(str(a["Website"]) for a in accounts.values()) + " ".join(
+        str(c["domain"]) for c in companies.values()
+    )
+    assert all(row["Domain"] in sites for row in signals)
+    assert len({row["Domain"] for row in signals}) > 100
+    assert max(row["Activity Date"] for row in signals) <= "2022-12-01"
+
+
 @pytest.mark.shared
 def test_the_files_are_what_the_script_makes_of_the_source(tmp_path: Path) -> None:
     if not SOURCE.is_dir():
         pytest.skip("the source data is not beside this checkout; the files can be used without it")
     build.build(SOURCE, tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(made) == 11
+    assert len(made) == 13
     assert [p for p in made if (tmp_path / p).read_bytes() != (FOLDER / p).read_bytes()] == []
 
 
