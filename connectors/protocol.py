@@ -206,6 +206,21 @@ class TeamTarget(Target, Protocol):
 
 
 @runtime_checkable
+class HandsOver(Target, Protocol):
+    """A target whose accounts have open opportunities with owners of their own."""
+
+    def open_opportunities(self, record_ids: Sequence[str]) -> Mapping[str, tuple[OwnedChild, ...]]:
+        """Open opportunities now by account id; none: absent."""
+        ...
+
+    def hand_over(
+        self, children: Sequence[OwnedChild], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Give each opportunity to its `owner_id`; one result per child in that order, keyed by its id."""
+        ...
+
+
+@runtime_checkable
 class JobTarget(Target, Protocol):
     """A target that can write thousands of rows as a job of its own (lane BULK)."""
 

@@ -74,7 +74,10 @@ def excess(wired: Wired, connection: str) -> tuple[str, ...]:
         return ()
     fields = connected.map.objects["account"].fields
     pushed = [spec.native for name, spec in fields.items() if name in MANAGED and spec.push]
-    return tuple(f"{one.name}: {one.why}" for one in connected.source.excess_privileges(pushed))
+    owner = wired.mappings.policies.conflicts.fields.get("owner")
+    needed = {"Opportunity.Edit"} if owner is not None and owner.cascade is not None else set()
+    found = connected.source.excess_privileges(pushed)
+    return tuple(f"{one.name}: {one.why}" for one in found if one.name not in needed)
 
 
 def create_in_hubspot(wired: Wired, missing: tuple[CrmField, ...]) -> tuple[str, ...]:

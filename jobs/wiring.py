@@ -27,7 +27,7 @@ from mappings.schema import CrmMap
 from store.agreed import Agreed
 from store.connections import Connections
 from store.crosswalk import Crosswalk
-from store.database import Database
+from store.database import Database, StoreError
 from store.decisions import Decisions, Person
 from store.events import OwnerEvents
 from store.files import ParquetFiles
@@ -45,6 +45,8 @@ from sync.engine import Engine
 
 SALESFORCE = "salesforce"
 HUBSPOT = "hubspot"
+CONDITIONS = "conditional_in_composite"
+"""Capability that `doctor` can prove: If-Match is honoured inside a composite call."""
 
 
 class SettingsError(ValueError):
@@ -187,9 +189,18 @@ class Wired:
             ) from error
         return self.now().astimezone(zone).strftime("%Y-%m-%dT%H:%M")
 
+    def proven(self, kind: str) -> dict[str, object]:
+        """What `doctor` proved on a connection; empty where the state cannot be read."""
+        try:
+            return self.pins.capabilities(kind)
+        except StoreError:
+            return {}
+
     def connect(self, kind: str) -> Connection:
         """One configured CRM, logged in."""
         source, target = _SYSTEMS[kind](self.settings)
+        if isinstance(target, SalesforceTarget) and self.proven(kind).get(CONDITIONS) is False:
+            target.conditional_in_composite = False  # a proof outweighs the setting
         return Connection(id=kind, kind=kind, map=self.mappings.crms[kind], source=source, target=target)
 
 

@@ -188,6 +188,13 @@ class ApprovalRule(Strict):
     not_author: bool = True  # who made the plan does not count
 
 
+class Cascade(Strict):
+    """What goes along with a change of owner; not named = as the CRM's own settings have it."""
+
+    keep_account_team: bool = True  # needs the lane that keeps teams; else such owner changes are blocked
+    transfer_open_opportunities: bool = False  # of the account, owned by the old owner; false = they stay with him
+
+
 class FieldPolicy(Strict):
     """What may happen to one managed field (PLAN_AND_APPLY 3.4)."""
 
@@ -200,6 +207,7 @@ class FieldPolicy(Strict):
     clear: Literal["forbid", "review", "auto"] = "forbid"
     min_delta: int = Field(default=0, ge=0)  # a number that moved less from the agreed value is no change; 0 = any
     successor_map: str = ""  # of the owner: CSV beside the policies, who takes over whose accounts; empty = none
+    cascade: Cascade | None = None  # of the owner: what goes along
     override_until: str = ""  # ISO date on which values that the policy adopted are asked about again; empty = never
     trust: tuple[Trust, ...] = ()  # the first that fits who made the CRM's value; an unknown actor counts as human
 
@@ -223,6 +231,13 @@ class ConflictPolicy(Strict):
     fight_days: int = Field(default=14, ge=1)
     successors: tuple[Successor, ...] = ()  # rows of the successor map; they stand in their own file
     propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
+
+    @property
+    def blocks_teams(self) -> bool:
+        """True where an owner change that would end an account team is not made."""
+        owner = self.fields.get("owner")
+        lets_go = owner is not None and owner.cascade is not None and not owner.cascade.keep_account_team
+        return self.block_owner_change_with_team and not lets_go
 
 
 class AlertPolicy(Strict):

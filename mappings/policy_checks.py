@@ -291,6 +291,8 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
     if policy.successors:
         yield document.problem(("successors",), "successors stand in a CSV file; name it by successor_map of the owner")
     for name, field in policy.fields.items():
+        if field.cascade and name != "owner":
+            yield document.problem(("fields", name, "cascade"), f"nothing goes along with {name}; only with owner")
         if field.successor_map and name != "owner":
             yield document.problem(("fields", name, "successor_map"), f"{name} has no successors; only owner has")
         if field.min_delta and name not in NUMBERS:

@@ -56,6 +56,25 @@ class Connections:
         with self._database.read() as conn:
             return {row.id: Mode(row.mode) for row in conn.execute(sa.select(connections.c.id, connections.c.mode))}
 
+    def capabilities(self, connection: str) -> dict[str, object]:
+        """What was proven on a connection, by name; empty where nothing was."""
+        with self._database.read() as conn:
+            found = conn.scalar(sa.select(connections.c.capabilities).where(connections.c.id == connection))
+        return dict(found or {})
+
+    def prove(self, connection: str, name: str, *, holds: bool, by: Person, how: str = "") -> None:
+        """Remember that something does or does not hold on a connection that was pulled before; audited."""
+        at = self._database.now()
+        with self._database.state() as conn:
+            query = sa.select(connections.c.capabilities).where(connections.c.id == connection)
+            row = conn.execute(query.with_for_update()).one_or_none()
+            if row is None:
+                raise StoreError(f"connection {connection}", "it was never pulled", "Run `platbook pull` first")
+            known = {**(row.capabilities or {}), name: holds, f"{name}_at": at}
+            conn.execute(sa.update(connections).where(connections.c.id == connection).values(capabilities=known))
+            body = {"connection": connection, "capability": name, "holds": holds, "how": how}
+            audit.append(conn, [audit.Entry(kind="capability_proven", actor=by.label, body=body)], at=at)
+
     def set_mode(self, connection: str, mode: Mode, *, kind: str, by: Person) -> None:
         """Change how far Platbook may go on a connection, also before its first contact; audited."""
         at = self._database.now()

@@ -121,6 +121,12 @@ class SalesforceTarget:
         """Give the open opportunities by id as asked, with their owners; none: absent. Read-only."""
         return self.teams.open_opportunities(record_ids)
 
+    def hand_over(
+        self, children: Sequence[OwnedChild], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Give each opportunity to its `owner_id`; one result per child in that order. Absolute: may be repeated."""
+        return self.teams.hand_over(children, stamp=stamp, before_send=before_send)
+
     def change_owners(
         self,
         writes: Sequence[Write],

@@ -146,7 +146,45 @@ class TeamLane:
             for one in members
         )
 
+    def hand_over(
+        self, children: Sequence[OwnedChild], *, stamp: str, before_send: Callable[[], None]
+    ) -> tuple[WriteResult, ...]:
+        """Give each opportunity to its `owner_id`; one result per child, in that order. Absolute: may be repeated."""
+        sending = stamped(stamp, before_send)
+        rows = [Row(record_id=to_18(one.child_id), fields={"OwnerId": one.owner_id}) for one in children]
+        outcomes = send_all(list(chunks_of(rows, BATCH_ROWS)), lambda chunk: self._send_children(chunk, sending))
+        return tuple(
+            result_of(Write(key=one.child_id, record_id=to_18(one.child_id), fields={}), outcomes[to_18(one.child_id)])
+            for one in children
+        )
+
     # writing
+
+    def _send_children(self, rows: list[Row], sending: Sending) -> dict[str, Outcome]:
+        collections = list(chunks_of(rows, COLLECTION_ROWS))
+        parts = [
+            {
+                "method": "PATCH",
+                "referenceId": f"c{n}",
+                "url": f"{self.session.data_path}/composite/sobjects",
+                "httpHeaders": dict(NO_ASSIGNMENT_RULES),
+                "body": {
+                    "allOrNone": False,
+                    "records": [
+                        {"attributes": {"type": "Opportunity"}, "id": row.record_id, **row.fields} for row in collection
+                    ],
+                },
+            }
+            for n, collection in enumerate(collections)
+        ]
+        answered = self.session.composite(
+            parts, route="opportunity_owners", is_write=True, headers=sending.headers, before_send=sending.before_send
+        )
+        outcomes: dict[str, Outcome] = {}
+        for collection, item in zip(collections, answered, strict=True):
+            ids = [row.record_id for row in collection]
+            outcomes |= zip(ids, collection_outcomes(ids, item["httpStatusCode"], item.get("body")), strict=True)
+        return outcomes
 
     def _changed(
         self, writes: Sequence[Write], rows: list[Row], teams: Mapping[str, tuple[TeamMember, ...]], sending: Sending

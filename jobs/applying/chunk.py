@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from connectors.errors import Retriable
 from connectors.protocol import JobTarget, Lane, TeamTarget, Verdict, Write, WriteResult
+from jobs.applying.cascade import followed, lets_teams_go, with_picture
 from jobs.applying.history import foreign_edits
 from jobs.applying.model import DONE, ItemState, Work
 from jobs.applying.native import as_stored, native_values
@@ -61,7 +62,7 @@ def run_chunk(
     works = [replace(work, want=as_stored(connected.translation, work.want)) for work in works]
     run.pooled |= {work.item_id for work in works}  # none of them is judged before its turn has come
     now = read_before(run, connection, works, versions=lane is Lane.CONDITIONAL)
-    teams = teams_in_the_way(run, connection, works, now)
+    teams = {} if lets_teams_go(run) else teams_in_the_way(run, connection, works, now)
     teamed = [work for work in works if work.record_id in teams and "owner" in work.want]
     keeper = team_target(run, connection) if teamed and lane is not Lane.TEAM else None
     apart = teamed if keeper else []
@@ -124,6 +125,8 @@ def _without_late_ones(
 def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> list[Work]:
     """Send, settle, and send again the rows whose record moved elsewhere; rows to try later come back."""
     later: list[Work] = []
+    rows = with_picture(run, connection, [sent.row for sent in sending])
+    sending = [replace(sent, row=row) for sent, row in zip(sending, rows, strict=True)]
     for attempt in range(1 + MAX_STALE_RETRIES):
         if not sending:
             break
@@ -139,6 +142,7 @@ def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> li
         settled = foreign_edits(run, connection, settled, known=back.histories)
         if lane is Lane.TEAM:
             settled = _with_lost_members(run, connection, settled)
+        settled = followed(run, connection, settled)
         again, left_alone = _without_followers(again, settled)
         is_last = attempt == MAX_STALE_RETRIES
         settled += left_alone + ([_gave_up(sent) for sent in again] if is_last else [])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from connectors.protocol import JobTarget, Lane, Write
+from jobs.applying.cascade import followed
 from jobs.applying.chunk import Sent, resolve
 from jobs.applying.history import foreign_edits
 from jobs.applying.model import ItemState, Work
@@ -61,7 +62,8 @@ def _resolve(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) 
     # What was not written is tried again in the ordinary course: it is no error of this run.
     run.pooled |= {one.work.item_id for one in settled if one.state is ItemState.FAILED}
     marked = foreign_edits(run, connection, settled)
-    run.commit_settled(connection, with_teams_completed(run, connection, marked))
+    completed = with_teams_completed(run, connection, marked)
+    run.commit_settled(connection, followed(run, connection, completed))
 
 
 def _without_running_jobs(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) -> list[Sent]:

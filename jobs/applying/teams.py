@@ -59,12 +59,15 @@ def with_teams_completed(run: ApplyRun, connection: str, settled: Sequence[Settl
 def restore_undone_teams(run: ApplyRun, work: Iterable[Work]) -> None:
     """Put back the members that an owner change took along, where that change was undone just now."""
     lost: dict[str, dict[str, Members]] = {}
+    known: dict[str, dict[str, Members]] = {}
     for one in work:
         result = run.results.get(one.item_id)
         undone = next((r.removeprefix(UNDO_RULE) for r in one.rules.values() if r.startswith(UNDO_RULE)), "")
         if not undone or "owner" not in one.want or result is None or result.state != "verified":
             continue
-        members = _lost_in(run, undone, one.record_id)
+        if undone not in known:
+            known[undone] = _lost_in(run, undone)
+        members = known[undone].get(one.record_id)
         if members:
             lost.setdefault(one.connection, {})[one.record_id] = members
     for connection, teams in lost.items():
@@ -89,10 +92,14 @@ def _team(row: JournalRow) -> Members:
     return found
 
 
-def _lost_in(run: ApplyRun, run_id: str, record_id: str) -> Members:
+def _lost_in(run: ApplyRun, run_id: str) -> dict[str, Members]:
+    """By record, the members that went with the owner changes of a run and could not be put back."""
     with run.deps.database.read() as conn:
-        rows = [row for row in journal.of_run(conn, run_id) if row.record_id == record_id and row.lane == Lane.TEAM]
-    return [member for row in rows for member in row.response.get("lost", ())]
+        rows = journal.of_run(conn, run_id)
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row.record_id, []).extend(row.response.get("lost", ()))
+    return {record_id: members for record_id, members in found.items() if members}
 
 
 def _put_back(run: ApplyRun, connection: str, target: TeamTarget, teams: Mapping[str, Members]) -> dict[str, str]:

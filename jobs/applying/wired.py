@@ -32,8 +32,7 @@ def apply_deps(
         conflicts=policies.conflicts,
         audit_head_file=wired.settings.audit_head_file,
         watched_fields=watched_fields(policies.conflicts),
-        keeps_teams=wired.settings.salesforce.team_lane == "soap"
-        and not policies.conflicts.block_owner_change_with_team,
+        keeps_teams=wired.settings.salesforce.team_lane == "soap" and not policies.conflicts.blocks_teams,
         stop=stop,
         progress=progress,
     )

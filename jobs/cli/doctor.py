@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
 
 from connectors.errors import ConnectorError
+from connectors.salesforce.target import SalesforceTarget
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, table
-from jobs.wiring import Wired
+from jobs.crm_fields import excess
+from jobs.persons import require
+from jobs.wiring import CONDITIONS, SALESFORCE, Wired
 from mappings.canonical import MANAGED
 from mappings.load import MappingError
 from mappings.translate import native_fields
 from store.connections import Mode
 from store.database import StoreError
+from store.persons import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +41,25 @@ _MODE_WORDS = {
 }
 
 
-def doctor(json_: JsonFlag = False) -> None:
-    """Check settings, mappings, database, credentials and fields; say what a person has to do. Writes nothing."""
+ProveOption = Annotated[
+    str,
+    typer.Option(
+        "--prove-conditions",
+        metavar="RECORD",
+        help="Prove on this Salesforce account, made to be thrown away, that conditional writes hold inside composite.",
+    ),
+]
+
+
+def doctor(prove_conditions: ProveOption = "", json_: JsonFlag = False) -> None:
+    """Check settings, mappings, database, credentials, fields and privileges; say what a person has to do.
+
+    Writes nothing, but for --prove-conditions: one request that Salesforce has to refuse.
+    """
     wired = opened(migrate=False)
     checks = tuple(examine(wired))
+    if prove_conditions:
+        checks = (*checks, prove(opened(), prove_conditions))
     if json_:
         emit_json("doctor", {"checks": [asdict(check) for check in checks]})
     else:
@@ -114,6 +136,63 @@ def _connection(wired: Wired, kind: str) -> Iterator[Check]:
         found=f"read-only to us: {', '.join(fixed)}" if fixed else "all pushed fields that are visible are writable",
         remedy="Grant edit access to these fields, or take push: true off in the field map" if fixed else "",
     )
+    yield from _excess(wired, kind)
+    if kind == SALESFORCE:
+        yield _conditions(wired)
+
+
+def _conditions(wired: Wired) -> Check:
+    known = wired.proven(SALESFORCE)
+    words = {
+        True: f"proven on {str(known.get(f'{CONDITIONS}_at'))[:10]}: 25 owners or parents a call",
+        False: "proven not to hold inside composite: one record a call",
+    }
+    holds = known.get(CONDITIONS)
+    told = (
+        words[bool(holds)] if holds is not None else "taken from the documentation; --prove-conditions RECORD proves it"
+    )
+    return Check(name="salesforce conditions", is_ok=True, found=told)
+
+
+def prove(wired: Wired, record_id: str) -> Check:
+    """Whether the organisation refuses a stale write inside a composite call; the answer decides the lane from now on.
+
+    The record must be one that nobody needs: where the write is not refused its stamps change, though no value does.
+    """
+    require(wired, Role.ADMIN, "doctor --prove-conditions")
+    if SALESFORCE not in wired.kinds:
+        raise Stop("--prove-conditions: no Salesforce is configured", Exit.USAGE)
+    if wired.pins.modes().get(SALESFORCE) is Mode.OBSERVE:
+        raise Stop("--prove-conditions: salesforce is in mode observe, where nothing is sent", Exit.NEEDS_PERSON)
+    target = wired.connect(SALESFORCE).target
+    if not isinstance(target, SalesforceTarget):
+        raise TypeError("the Salesforce connection has no Salesforce target")
+    lease = wired.leases.acquire(SALESFORCE, op="doctor --prove-conditions", who=wired.person.name)
+    with wired.leases.keeping(lease):
+        stamp = f"doctor/{lease.epoch}"
+        if target.read([record_id], ["Id"], versions=False).get(record_id) is None:
+            raise Stop(f"--prove-conditions: account {record_id} is not there, or not visible to us", Exit.USAGE)
+        holds = target.honours_conditions(record_id, stamp=stamp, before_send=lambda: wired.leases.renew(lease))
+    wired.pins.prove(SALESFORCE, CONDITIONS, holds=holds, by=wired.person, how=f"account {record_id}")
+    if holds:
+        found = "proven: a stale write inside composite is refused; 25 owners or parents a call"
+        return Check(name="salesforce conditions", is_ok=True, found=found)
+    found = "not honoured inside composite: written one record a call from now on"
+    return Check(name="salesforce conditions", is_ok=True, found=found)
+
+
+def _excess(wired: Wired, kind: str) -> Iterator[Check]:
+    """One line per privilege beyond the work."""
+    try:
+        found = excess(wired, kind)
+    except ConnectorError as error:
+        yield Check(name=f"{kind} privileges", is_ok=True, found=f"could not be looked at ({error})")
+        return
+    for one in found:
+        remedy = "Take it from the integration user's profile or permission sets"
+        yield Check(name=f"{kind} privilege", is_ok=False, found=one, remedy=remedy)
+    if not found and kind == SALESFORCE:
+        yield Check(name=f"{kind} privileges", is_ok=True, found="nothing beyond the work")
 
 
 def _mail(wired: Wired) -> Check:

@@ -248,7 +248,7 @@ def _decided(rows: Frame, world: World, policy: ConflictPolicy, as_of: str, engi
     """State, action and reason of every row; rows that need nothing are left out."""
     knobs = engine.table(_knob_rows(policy), dict.fromkeys(("field", "group", *KNOB_NAMES), TEXT))
     grouped = rows.join(knobs, on="field", how="left")
-    judged = with_validity(grouped, world, block_team=policy.block_owner_change_with_team)
+    judged = with_validity(grouped, world, block_team=policy.blocks_teams)
     # Cut here and after the state: Spark would otherwise write the whole table into each of its own branches.
     held = with_fights(with_holds(judged, world, as_of), world, policy, as_of)
     answered = engine.materialize(with_overrides(held, world, as_of))

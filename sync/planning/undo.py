@@ -104,10 +104,9 @@ def _agreed(one: Undone) -> dict[str, Any]:
 def _asking(policies: Policies) -> Any:
     """The conflict policy under which every value that somebody touched is a person's to decide."""
     conflicts = policies.conflicts
-    fields = {
-        name: FieldPolicy(group=conflicts.fields.get(name, FieldPolicy()).group, clear="auto") for name in MANAGED
-    }
-    return conflicts.model_copy(update={"fields": fields})
+    own = {name: conflicts.fields.get(name, FieldPolicy()) for name in MANAGED}
+    fields = {name: FieldPolicy(group=one.group, clear="auto", cascade=one.cascade) for name, one in own.items()}
+    return conflicts.model_copy(update={"fields": fields, "successors": ()})
 
 
 def _approved_first(frame: Frame) -> Frame:

@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 from mappings.load import load
 from sandbox.hubspot.schema import definitions
+from sandbox.salesforce.permissions import field_permission, object_permission
 from tests.journeys.conftest import Cli
-from tests.journeys.world import write_feed
+from tests.journeys.world import TOPEKA, write_feed
 
 NS = "{http://soap.sforce.com/2006/04/metadata}"
 
@@ -77,3 +78,29 @@ def test_salesforce_gets_a_permission_set_for_the_pushed_fields_and_nothing_else
         )
     }  # fmt: skip
     assert root.findtext(f"{NS}objectPermissions/{NS}modifyAllRecords") == "false"
+
+
+def test_doctor_proves_conditional_writes_on_a_record_to_throw_away_and_the_lane_follows(cli: Cli) -> None:
+    cli.ok("pull")
+    told = {check["name"]: check["found"] for check in cli.ok("doctor", "--json").json["checks"]}
+    assert "--prove-conditions RECORD proves it" in told["salesforce conditions"]
+    assert told["salesforce privileges"] == "nothing beyond the work"
+    before = dict(cli.record("salesforce", TOPEKA))
+    assert "proven: a stale write inside composite is refused" in cli.ok("doctor", "--prove-conditions", TOPEKA).out
+    assert cli.record("salesforce", TOPEKA) == before
+    cli.sandbox.world.settings.conditional_in_composite = False
+    assert "one record a call from now on" in cli.ok("doctor", "--prove-conditions", TOPEKA).out
+    told = {check["name"]: check["found"] for check in cli.ok("doctor", "--json").json["checks"]}
+    assert told["salesforce conditions"] == "proven not to hold inside composite: one record a call"
+    assert "capability_proven" in [one["kind"] for one in cli.ok("audit", "tail", "--json").json["entries"]]
+    assert cli.run("doctor", "--prove-conditions", "001000000000nOnAAI").code == 64
+
+
+def test_every_privilege_beyond_the_work_is_a_line_to_do(cli: Cli) -> None:
+    world = cli.sandbox.world
+    world.load("salesforce", "ObjectPermissions", [object_permission("Contact", ("Read", "Delete"))])
+    world.load("salesforce", "FieldPermissions", [field_permission("Account", "Phone")])
+    found = cli.run("doctor", "--json")
+    todo = [check["found"] for check in found.json["checks"] if check["name"] == "salesforce privilege"]
+    assert found.code == 7
+    assert [one.split(":")[0] for one in todo] == ["Account.Phone", "Contact.Delete"], todo

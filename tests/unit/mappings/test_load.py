@@ -291,6 +291,12 @@ POLICY_FAULTS = {
         "verdict converge is for actor us alone",
         "",
     ),
+    "a cascade of something else than the owner": (
+        "conflicts",
+        ("{group: hierarchy,", "{group: hierarchy, cascade: {keep_account_team: true},"),
+        "nothing goes along with parent; only with owner",
+        "",
+    ),
     "an unknown source": (
         "survivorship",
         ("default: [definitive", "default: [definitiv"),
