@@ -17,7 +17,7 @@ from sync import reconcile as core
 from sync.engine import Engine
 from sync.world import Reconciliation, World
 
-_APART = {"profiles": "profiles", "with_standalone": "profiles"}
+_APART = {"describe_holders": "profiles", "of_accounts": "profiles"}
 """Functions that are a stage of their own; all others belong to the stage of their room."""
 
 

@@ -15,7 +15,7 @@ import narwhals as nw
 from mappings.canonical import ACCOUNT, FIRM
 from mappings.policy import SurvivorshipPolicy
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, lowest_by, null, one_of, text
+from sync.frames import certain, conform, null, one_of, text
 from sync.identity.parties import live
 from sync.world import FIRMS, RECORDS, TEXT, Schema, World
 
@@ -205,7 +205,8 @@ def _members(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Eng
         row["connection"]: (records, wanted_records) for row in engine.rows(world.records.select("connection").unique())
     }
     tables: Mapping[str, tuple[Frame, list[str]]] = {**feeds, **crms}
-    return {source: _linked(*tables[source], source, links) for source in _all_sources(policy, tuple(tables))}
+    first = engine.materialize(links.group_by("account_id", "source").agg(nw.col("source_id").min()))
+    return {source: _linked(*tables[source], source, first) for source in _all_sources(policy, tuple(tables))}
 
 
 def _with_entries(world: World, policy: SurvivorshipPolicy, engine: Engine) -> tuple[Frame, list[str]]:
@@ -233,10 +234,10 @@ def _with_entries(world: World, policy: SurvivorshipPolicy, engine: Engine) -> t
     return records.join(engine.materialize(entries), on=["connection", "record_id"], how="left"), flags
 
 
-def _linked(frame: Frame, wanted: list[str], source: str, links: Frame) -> Frame:
-    own_links = links.filter(nw.col("source") == source).select("source_id", "account_id")
-    mine = frame.filter(nw.col("source") == source).join(own_links, on="source_id", how="inner")
-    return lowest_by(mine, ["account_id"], "source_id").select("account_id", *wanted)
+def _linked(frame: Frame, wanted: list[str], source: str, first: Frame) -> Frame:
+    mine = first.filter(nw.col("source") == source).select("source_id", "account_id")
+    rows = frame.filter(nw.col("source") == source).join(mine, on="source_id", how="inner")
+    return rows.select("account_id", *wanted)
 
 
 def _all_sources(policy: SurvivorshipPolicy, present: tuple[str, ...]) -> list[str]:

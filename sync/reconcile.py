@@ -18,7 +18,7 @@ from mappings.policy import Mappings
 from sync.authority.decide import who_decides
 from sync.crosscheck import field_problems, register_problems
 from sync.engine import Engine, Frame
-from sync.enrichment import enrich_with_doubts
+from sync.enrichment import ACCOUNTS, enrich_with_doubts
 from sync.hierarchy.doubts import doubts
 from sync.hierarchy.forest import Forest, Linked, grow, named_roots
 from sync.hierarchy.status import gone
@@ -29,13 +29,12 @@ from sync.planning.fights import fights
 from sync.planning.plan import build_plan
 from sync.problem import Problem
 from sync.proposals import Findings, propose
-from sync.segmentation.classify import Evidence, classify
+from sync.segmentation.classify import Evidence
 from sync.segmentation.holders import confirmed_facts, holders
 from sync.segmentation.members import state_law, with_traits
 from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import describe_holders, of_accounts
-from sync.segmentation.standalone import with_standalone
-from sync.segmentation.tiers import inherited, judge_holders
+from sync.segmentation.standalone import judge
 from sync.structure import lags, structure
 from sync.territory.books import winner
 from sync.territory.holds import Sides, stand, with_holds_of
@@ -94,17 +93,14 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     deciding = engine.materialize(holders(tree.hierarchy, recorded, policies.authority))
     left = gone(forest.status)
     evidence = _evidence(linked, deciding, left, mappings, as_of=as_of, engine=engine)
-    facts = classify(evidence, policies.tiers, engine)
-    verdicts = judge_holders(facts, policies.tiers, engine)
-    plain = inherited(deciding, verdicts)
-    tiers = with_standalone(plain, evidence, policies.tiers, policies.authority.standalone_kinds, engine)
+    judged = judge(evidence, policies.tiers, policies.authority.standalone_kinds, engine)
     about = About(
         world=world,
         links=links,
         accounts=accounts,
         holders=deciding,
-        facts=facts,
-        tiers=tiers,
+        facts=judged.facts,
+        tiers=judged.tiers,
         law=state_law(mappings.law, as_of, engine, str(policies.tiers.assumptions.get("category", ""))),
         gone=left,
         affiliations=forest.stated.affiliations if forest.stated else None,
@@ -114,16 +110,16 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     described = describe_holders(about, policies.segments, policies.scores, as_of, engine)
     owned = assign_owners(book, policies.territories, policies.reps, engine, winner=winner(policies))
     first = policies.tiers.tiers[0].id if policies.tiers.tiers else ""
-    stakes = Stakes(world=world, links=links, tiers=tiers, ownership=owned, first_tier=first)
+    stakes = Stakes(world=world, links=links, tiers=judged.tiers, ownership=owned, first_tier=first)
     happened = find_events(linked, forest, stakes, deciding, mappings=mappings, as_of=as_of, engine=engine)
     findings = Findings(
         links=links,
         accounts=accounts,
         hierarchy=tree.hierarchy,
-        tiers=tiers,
-        verdicts=verdicts,
+        tiers=judged.tiers,
+        verdicts=judged.verdicts,
         holders=deciding,
-        facts=facts,
+        facts=judged.facts,
         profiles=of_accounts(about, described, policies.segments, engine),
         described=described,
         ownership=owned,
@@ -141,11 +137,22 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     return findings, forest
 
 
+_NO_FACTS = frozenset(
+    [
+        *(name for name in ACCOUNTS if name.endswith("__source")),
+        *("street", "city", "zip5", "country", "phone", "domain", "definitive_id", "npi", "former_name"),
+        *("firm_feed", "firm_id", "firm_source"),
+    ]
+)
+"""Columns of accounts that no fact rests on: every account is copied once per organisation that it counts for."""
+
+
 def _evidence(
     linked: Linked, deciding: Frame, left: Frame, mappings: Mappings, *, as_of: str, engine: Engine
 ) -> Evidence:
-    """What tiers are made from: the organisations that are still there."""
-    there = with_traits(linked.accounts).join(left.select("account_id"), on="account_id", how="anti")
+    """What tiers are made from: the organisations that are still there, without sources and addresses."""
+    known = linked.accounts.select(*(name for name in ACCOUNTS if name not in _NO_FACTS))
+    there = with_traits(known).join(left.select("account_id"), on="account_id", how="anti")
     return Evidence(
         accounts=engine.materialize(there),
         holders=deciding,

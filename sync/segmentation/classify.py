@@ -14,7 +14,7 @@ from mappings.policy import TierPolicy
 from mappings.regulation import Law
 from mappings.schema import Header
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, first_by, null, stack, text
+from sync.frames import cases, certain, first_by, length_prefixed, lowest_by, null, stack, text
 from sync.segmentation.bounds import bounds, coverage, payers, share_of_sites, sites, sizes, strength
 from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings
 from sync.segmentation.lines import strongest, with_line_strengths
@@ -147,13 +147,11 @@ def _members(evidence: Evidence) -> Frame:
 
 def _own(traits: Frame, con: Frame) -> Frame:
     """What the deciding organisation is by itself."""
-    deciding = traits.filter(nw.col("account_id") == nw.col("holder_account_id"))
+    deciding = _with_types(traits.filter(nw.col("account_id") == nw.col("holder_account_id")))
     return deciding.join(con, on="state", how="left").select(
         "account_id",
-        nw.coalesce(own_kind(), nw.col("kind")).alias("own_kind"),
-        cases(
-            [(certain(nw.col("kind") == "POST_ACUTE") & _words().str.contains(w), s) for w, s in _SUBTYPES], null(TEXT)
-        ).alias("own_subtype"),
+        nw.coalesce("other_kind", "kind").alias("own_kind"),
+        nw.when(nw.col("kind") == "POST_ACUTE").then(nw.col("subtype")).alias("own_subtype"),
         cases(
             [(nw.col("kind") == "ASC", nw.col("con_asc")), (nw.col("kind") == "POST_ACUTE", nw.col("con_post_acute"))],
             nw.col("con"),
@@ -163,6 +161,16 @@ def _own(traits: Frame, con: Frame) -> Frame:
         nw.col("employees").alias("own_employees"),
         nw.col("annual_revenue_cents").alias("own_revenue_cents"),
     )
+
+
+def _with_types(accounts: Frame) -> Frame:
+    """Adds `other_kind` and `subtype`. There are few types, and each is looked through once."""
+    names = ("firm_type", "hospital_type", "account_type")
+    typed = accounts.with_columns(_type=nw.concat_str([length_prefixed(nw.col(name)) for name in names]))
+    subtype = cases([(_words().str.contains(words), kind) for words, kind in _SUBTYPES], null(TEXT))
+    types = typed.group_by("_type").agg(*(nw.col(name).max() for name in names))
+    told = types.select("_type", own_kind().alias("other_kind"), subtype.alias("subtype"))
+    return typed.join(told, on="_type", how="left").drop("_type")
 
 
 def own_kind() -> nw.Expr:
@@ -189,7 +197,7 @@ def _words() -> nw.Expr:
 def _the_hospital(traits: Frame) -> Frame:
     """The hospital of a holder; read only where it is the only one."""
     hospitals = traits.filter(certain(nw.col("kind") == "HOSPITAL"))
-    first = first_by(hospitals, ["holder_account_id"], ["account_id"])
+    first = lowest_by(hospitals, ["holder_account_id"], "account_id")
     return first.select(
         nw.col("holder_account_id").alias("account_id"),
         nw.col("cah").alias("the_cah"),

@@ -28,18 +28,24 @@ def with_traits(accounts: Frame) -> Frame:
     """
     if "kind" in accounts.collect_schema().names():
         return accounts
-    type_text = nw.coalesce(
+    words = nw.coalesce(
         nw.concat_str([nw.col("firm_type"), nw.coalesce("hospital_type", nw.lit(""))], separator=" "), "account_type"
     ).str.to_lowercase()
-    kind = cases([(type_text.str.contains(pattern), name) for pattern, name in _KINDS], nw.lit(None, dtype=TEXT))
+    typed = accounts.with_columns(_words=words)
+    looked = nw.col("_words").str.contains
+    kind = cases([(looked(pattern), name) for pattern, name in _KINDS], nw.lit(None, dtype=TEXT))
+    kinds = typed.select("_words").unique().with_columns(kind=kind)  # there are few types: each is looked at once
     numbered = nw.col("ccn").str.slice(2, 2) == "13"
     days = nw.col("medicare_days_bp") + nw.col("medicaid_days_bp") + nw.col("other_days_bp")
     adds_up = certain((days >= _PAYER_SUM_BP[0]) & (days <= _PAYER_SUM_BP[1]))
-    return accounts.with_columns(
-        kind=kind,
-        cah=cases([(numbered, "CAH"), (nw.col("is_critical_access"), "CAH")], _no_certificate()),
-        gov_days_bp=nw.when(adds_up).then(nw.col("medicare_days_bp") + nw.col("medicaid_days_bp")),
-        other_valid_bp=nw.when(adds_up).then(nw.col("other_days_bp")),
+    return (
+        typed.join(kinds, on="_words", how="left")
+        .with_columns(
+            cah=cases([(numbered, "CAH"), (nw.col("is_critical_access"), "CAH")], _no_certificate()),
+            gov_days_bp=nw.when(adds_up).then(nw.col("medicare_days_bp") + nw.col("medicaid_days_bp")),
+            other_valid_bp=nw.when(adds_up).then(nw.col("other_days_bp")),
+        )
+        .drop("_words")
     )
 
 

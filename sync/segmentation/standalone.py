@@ -3,39 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import narwhals as nw
 
 from mappings.policy import TierPolicy
 from sync.engine import Engine, Frame
-from sync.frames import one_of
+from sync.frames import one_of, stack
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.members import with_traits
-from sync.segmentation.tiers import judge_holders
+from sync.segmentation.tiers import inherited, judge_holders
 
 
-def with_standalone(
-    tiers: Frame, evidence: Evidence, policy: TierPolicy, kinds: Collection[str], engine: Engine
-) -> Frame:
-    """TIERS with `standalone_tier`: an affiliate of one of the kinds is judged on its own row alone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What is known of every deciding organisation, and what follows."""
+
+    facts: Frame  # FACT_BOUNDS and TRAITS per deciding organisation
+    verdicts: Frame  # TIERS per holder_account_id
+    tiers: Frame  # TIERS with `standalone_tier`; lazy
+
+
+def judge(evidence: Evidence, policy: TierPolicy, kinds: Collection[str], engine: Engine) -> Judged:
+    """Every deciding organisation, and affiliates of one of the kinds on their own row alone.
 
     An affiliate of another kind stays without: by itself it could hold no tier, and judging a million of them is work.
-    Lazy beyond the verdicts.
+    Both are judged at once, unless they are each other's peers or one account is both.
     """
+    alone = engine.materialize(_alone(evidence, kinds))
+    if not engine.count(alone.head(1)):
+        facts = classify(evidence, policy, engine)
+        verdicts = judge_holders(facts, policy, engine)
+        return _judged(facts, verdicts, None, evidence)
+    if _apart(evidence, alone, engine):
+        facts = classify(evidence, policy, engine)
+        own = classify(replace(evidence, holders=alone), policy, engine)
+        return _judged(facts, judge_holders(facts, policy, engine), judge_holders(own, policy, engine), evidence)
+    columns = ("account_id", "system_account_id", "holder_account_id")
+    everyone = stack([evidence.holders.select(*columns), alone.select(*columns)])
+    whole = classify(replace(evidence, holders=everyone), policy, engine)
+    judged = judge_holders(whole, policy, engine)
+    deciding = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
+    facts = engine.materialize(whole.join(deciding, on="account_id", how="semi"))
+    names = facts.select(nw.col("account_id").alias("holder_account_id"))
+    verdicts = engine.materialize(judged.join(names, on="holder_account_id", how="semi"))
+    return _judged(
+        facts, verdicts, engine.materialize(judged.join(names, on="holder_account_id", how="anti")), evidence
+    )
+
+
+def _alone(evidence: Evidence, kinds: Collection[str]) -> Frame:
+    """HOLDERS of affiliates of one of the kinds as if nobody decided for them."""
     of_kind = with_traits(evidence.accounts).filter(one_of(nw.col("kind"), kinds)).select("account_id")
     affiliates = evidence.holders.filter(nw.col("holder_account_id") != nw.col("account_id"))
-    alone = engine.materialize(
-        affiliates.join(of_kind, on="account_id", how="semi").with_columns(
-            system_account_id=nw.col("account_id"), holder_account_id=nw.col("account_id")
-        )
+    return affiliates.join(of_kind, on="account_id", how="semi").with_columns(
+        system_account_id=nw.col("account_id"), holder_account_id=nw.col("account_id")
     )
+
+
+def _apart(evidence: Evidence, alone: Frame, engine: Engine) -> bool:
+    """True where volumes rank organisations among their peers, or where an affiliate decides for others."""
+    volumes = evidence.facts.filter(nw.col("fact").str.ends_with("_volume"))
+    others = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
+    both = alone.join(others, on="account_id", how="semi")
+    return bool(engine.count(volumes.head(1))) or bool(engine.count(both.head(1)))
+
+
+def _judged(facts: Frame, verdicts: Frame, alone: Frame | None, evidence: Evidence) -> Judged:
+    tiers = inherited(evidence.holders, verdicts)
     own = nw.when(nw.col("holder_account_id") == nw.col("account_id")).then(nw.col("tier"))
-    if not engine.count(alone.head(1)):
-        return tiers.with_columns(own.alias("standalone_tier"))
-    facts = classify(replace(evidence, holders=alone), policy, engine)
-    verdicts = judge_holders(facts, policy, engine).select(
-        nw.col("holder_account_id").alias("account_id"), nw.col("tier").alias("alone_tier")
-    )
-    joined = tiers.join(engine.materialize(verdicts), on="account_id", how="left")
-    return joined.with_columns(standalone_tier=nw.coalesce("alone_tier", own)).drop("alone_tier")
+    if alone is None:
+        return Judged(facts=facts, verdicts=verdicts, tiers=tiers.with_columns(own.alias("standalone_tier")))
+    by_itself = alone.select(nw.col("holder_account_id").alias("account_id"), nw.col("tier").alias("alone_tier"))
+    joined = tiers.join(by_itself, on="account_id", how="left")
+    told = joined.with_columns(standalone_tier=nw.coalesce("alone_tier", own)).drop("alone_tier")
+    return Judged(facts=facts, verdicts=verdicts, tiers=told)
