@@ -18,7 +18,7 @@ import narwhals as nw
 from bench.labelled import load_world
 from jobs.engines import PolarsEngine
 from mappings.load import load
-from sync.identity.keys import link
+from sync.identity.judge import link
 from sync.triggers.vendor import ownership_events
 from sync.world import CROSSWALK, World
 
@@ -82,10 +82,10 @@ def judge(folder: Path) -> Judged:
     """Both days run, and compared with the labels."""
     engine, mappings = PolarsEngine(), load()
     first, second = (load_world(folder, mappings, feed=feed) for feed in (DAY_1, DAY_2))
-    before = link(first, mappings.policies.identity, engine)
+    before = link(first, mappings.policies.identity, mappings.places, engine).links
     kept = before.select("source", "source_id", "account_id", "how").select(*CROSSWALK)
     world = replace(second, previous_firms=first.firms, crosswalk=kept)
-    after = link(world, mappings.policies.identity, engine)
+    after = link(world, mappings.policies.identity, mappings.places, engine).links
     firm_of = {row["account_id"]: row["source_id"] for row in engine.rows(after) if row["source"] == "definitive"}
     found = {}
     for row in engine.rows(ownership_events(world, after, engine)):

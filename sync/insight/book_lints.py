@@ -16,7 +16,7 @@ from sync.insight.statistics import rank_correlation
 from sync.segmentation.members import with_traits
 from sync.world import INT
 
-_NOT_PRIMARY = ("OVERLAY", "GEO", "ACTIVATION", "INSIDE", "MANAGER")
+_NOT_PRIMARY = ("OVERLAY", "ACTIVATION", "INSIDE", "MANAGER")
 _GROUP_NAMES = "vizient|premier inc|healthtrust|intalere|medassets|group purchasing"
 _MIN_PAIRS = 30
 
@@ -25,16 +25,18 @@ _MIN_PAIRS = 30
 
 
 def multi_rep(looked: Looked, engine: Engine) -> Lint:
-    """More than one active primary owner within one coverage unit; overlay and other roles are not counted."""
+    """More than one person who owns records of one coverage unit.
+
+    Owning the record makes a primary, whatever the person is otherwise; specialists, activation, inside sales and
+    managers work along and are not counted. Somebody who left still owns what nobody took over, and is marked.
+    """
     found = looked.found
     roles = {rep.email.lower(): rep.role for rep in found.policies.reps.reps}
     others = sorted(email for email, role in roles.items() if role in _NOT_PRIMARY)
     links = found.links.select(
         nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id"
     )
-    users = found.world.users.filter(certain(nw.col("is_active"))).select(
-        "connection", nw.col("user_id").alias("owner"), "email"
-    )
+    users = found.world.users.select("connection", nw.col("user_id").alias("owner"), "email", "is_active")
     units = found.ownership.select("account_id", "unit_account_id")
     owned = (
         live(found.world.records)
@@ -44,7 +46,9 @@ def multi_rep(looked: Looked, engine: Engine) -> Lint:
         .join(units, on="account_id", how="inner")
     )
     primary = owned.filter(~certain(nw.col("email").is_in(others))) if others else owned
-    books = primary.group_by("unit_account_id", "email").agg(nw.len().cast(INT).alias("records"))
+    books = primary.group_by("unit_account_id", "email").agg(
+        nw.len().cast(INT).alias("records"), count_where(nw.col("is_active")).alias("active")
+    )
     several = books.with_columns(reps=nw.len().over("unit_account_id")).filter(nw.col("reps") > 1)
     names = found.accounts.select(nw.col("account_id").alias("unit_account_id"), "name")
     per_unit: dict[str, list[Row]] = defaultdict(list)
@@ -61,12 +65,13 @@ def multi_rep(looked: Looked, engine: Engine) -> Lint:
 
 
 def _multi_rep_row(unit: str, people: Sequence[Row]) -> Row:
-    ordered = sorted(people, key=lambda row: (-row["records"], row["email"]))
-    told = ", ".join(f"{row['email']} ({row['records']})" for row in ordered)
+    ordered = sorted(people, key=lambda row: (-row["records"], row["email"] or ""))
+    told = ", ".join(f"{row['email']} ({row['records']}{'' if row['active'] else ', not active'})" for row in ordered)
     return {
         "subject": unit,
         "system": people[0]["name"] or unit,
         "reps": len(people),
+        "active": sum(bool(row["active"]) for row in people),
         "owners": told,
         "records": sum(row["records"] for row in people),
     }

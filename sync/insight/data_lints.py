@@ -12,11 +12,6 @@ from sync.insight.standing import days_between
 from sync.segmentation.members import with_traits
 from sync.world import INT
 
-_NOT_PRIMARY = ("OVERLAY", "GEO", "ACTIVATION", "INSIDE", "MANAGER")
-_GROUP_NAMES = "vizient|premier inc|healthtrust|intalere|medassets|group purchasing"
-_MIN_PAIRS = 30
-
-
 # --- data -------------------------------------------------------------------------------------------------------------
 
 

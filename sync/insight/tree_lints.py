@@ -14,9 +14,7 @@ from sync.insight.standing import days_between
 from sync.segmentation.classify import own_kind
 from sync.world import INT
 
-_NOT_PRIMARY = ("OVERLAY", "GEO", "ACTIVATION", "INSIDE", "MANAGER")
 _GROUP_NAMES = "vizient|premier inc|healthtrust|intalere|medassets|group purchasing"
-_MIN_PAIRS = 30
 
 
 # --- FM3: a stale hierarchy -------------------------------------------------------------------------------------------
