@@ -40,7 +40,7 @@ class Findings:
     ownership: Frame
     events: Frame  # only accounts that changed their system between two deliveries
     flags: Frame  # FLAGS of sync/triggers/flags.py: only accounts to score again
-    roots: Frame  # account_id of organisations the vendor names as their own parent
+    roots: Frame  # account_id of organisations that vendors put under nobody, and in what words
     blanks: Frame  # account_id of firms whose system vanished from the feed
     structure: Structure
     profiles: Frame | None = None  # PROFILES; lazy: what is described, inherited
@@ -51,7 +51,8 @@ class Findings:
 
 _FLAG = {"reason": "flag_reason", "rule": "flag_rule", "source_ref": "flag_ref", "events": "flag_events"}
 _VALUED = (
-    *("account_id", "parent_account_id", "conflict", "member_of", "is_named_root", "is_blank", "owner_email"),
+    *("account_id", "parent_account_id", "conflict", "member_of", "is_named_root", "is_released", "is_blank"),
+    "owner_email",
     *("owner_role", "territory", "routing_queue", "tier", "tier_status", "is_known", "score", "flag_reason"),
 )
 """What the values of a record are made of."""
@@ -59,7 +60,7 @@ _VALUED = (
 _TOLD = (
     *("account_name", "parent_name", "depth", "basis", "source_ref", "owner_rule", "owner_evidence", "state"),
     *("routing_rule", "tier_evidence", "event", "old_system", "flag_rule", "flag_ref", "flag_events"),
-    *("score_band", "score_evidence"),
+    *("score_band", "score_evidence", "released_ref"),
 )
 """What rules and evidence are made of besides."""
 
@@ -185,7 +186,7 @@ class _About:
             .join(of_holder, on="account_id", how="left")
             .join(self._holders, on="holder_account_id", how="left")
             .join(flags, on="account_id", how="left")
-            .join(found.roots.with_columns(flag.alias("is_named_root")), on="account_id", how="left")
+            .join(found.roots, on="account_id", how="left")
             .join(blanks, on="account_id", how="left")
         )
         in_system = (nw.col("members") > 1) | certain(nw.col("is_named_root"))
@@ -231,36 +232,44 @@ def _known(value: Expr) -> Expr:
 
 
 def _parent() -> list[Expr]:
-    value = nw.col("native_parent")
+    value, no_parent = nw.col("native_parent"), nw.col("parent_account_id").is_null()
+    released = certain(nw.col("is_released")) & no_parent
     why = cases(
         [
             (nw.col("conflict") == "CYCLE", "the sources name each other as parents"),
             (nw.col("conflict") == "NO_CONTROL", "no parent controls it"),
             (nw.col("conflict") == "DEPTH", "the chain of parents is too long"),
             (nw.col("is_blank"), "the newest delivery leaves its system blank"),
-            (nw.col("parent_account_id").is_null(), "no parent is known"),
+            (released, "the vendor says that it belongs to no system any more"),
+            (no_parent, "no parent is known"),
             (nw.col("parent_records") == SEVERAL, "its parent has several records in this CRM"),
             (nw.col("native_parent") == nw.col("record_id"), "it would be its own parent"),
             (value.is_null(), "no organisation above it has a record in this CRM"),
         ],
         "",
     )
-    is_root = nw.col("parent_account_id").is_null() & nw.col("conflict").is_null() & ~certain(nw.col("is_blank"))
-    clears = certain(is_root & nw.col("is_named_root"))
+    clears = _stands_alone() & (certain(nw.col("is_named_root")) | certain(nw.col("is_released")))
     writable = (why == "") | ((nw.col("parent_records") == SEVERAL) & ~value.is_null() & nw.col("conflict").is_null())
     kind = cases([(clears, "clear"), (writable & ~certain(nw.col("is_blank")), "value")], "abstain")
-    basis = nw.coalesce("basis", nw.lit("root"))
+    basis = nw.when(released).then(nw.lit("released")).otherwise(nw.coalesce("basis", nw.lit("root")))
     named = json_text(nw.coalesce("parent_name", nw.lit("")))
-    source = json_text(nw.coalesce("source_ref", nw.lit("")))
+    source = json_text(nw.coalesce("source_ref", "released_ref", nw.lit("")))
     evidence = text('{"parent":"', named, '","basis":"', basis, '","from":"', source, '","note":"', why, '"}')
     return _columns("parent", value, kind, text("hierarchy.", basis), evidence)
 
 
+def _stands_alone() -> Expr:
+    """Nobody is above it, and nothing keeps that from being known."""
+    return certain(nw.col("parent_account_id").is_null() & nw.col("conflict").is_null() & ~certain(nw.col("is_blank")))
+
+
 def _health_system() -> list[Expr]:
     value = nw.col("member_of")
-    source = json_text(nw.coalesce("source_ref", nw.lit("")))
+    source = json_text(nw.coalesce("source_ref", "released_ref", nw.lit("")))
     evidence = text('{"system":"', json_text(nw.coalesce("member_of", nw.lit(""))), '","from":"', source, '"}')
-    return _columns("health_system", value, _known(value), nw.lit("hierarchy.system"), evidence)
+    left = _stands_alone() & certain(nw.col("is_released")) & value.is_null()
+    kind = nw.when(left).then(nw.lit("clear")).otherwise(_known(value))
+    return _columns("health_system", value, kind, nw.lit("hierarchy.system"), evidence)
 
 
 def _ownership() -> list[list[Expr]]:

@@ -2,7 +2,8 @@
 
 The columns carry no percentage and no date, so an edge is SITE_OF with unknown control. Where the delivery before named
 another parent, the old edge ended and the new one began on the date of the delivery that shows it: an inferred date,
-later than the true one. A blank IDN is unknown: that edge is carried on and a person looks.
+later than the true one. A blank IDN is unknown: that edge is carried on and a person looks. Only a word that the layout
+agreed on as "there is none" ends it without a new one.
 """
 
 from __future__ import annotations
@@ -97,14 +98,16 @@ def _distinct_pairs(world: World, blanks: Frame, engine: Engine) -> Frame:
 
     Pairs that the delivery before did not have begin with this one, and those it had instead ended then.
     """
-    kept = world.previous_firms.join(blanks.select("feed", "firm_id"), on=["feed", "firm_id"], how="semi")
-    pairs = stack([_vendor_pairs(world.firms), _vendor_pairs(kept)])
+    firm, silent = ["feed", "firm_id"], blanks.select("feed", "firm_id")
+    kept = world.previous_firms.join(silent, on=firm, how="semi")
+    pairs = stack([_vendor_pairs(world.firms.join(silent, on=firm, how="anti")), _vendor_pairs(kept)])
     apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
     once = apart.group_by(*_PAIR).agg(nw.col("ref").min())
-    moved = engine.materialize(_moved(world))
+    quiet = silent.rename({"firm_id": "child_vendor"})
+    moved = engine.materialize(_moved(world).join(quiet, on=["feed", "child_vendor"], how="anti"))
     began = moved.select(*_PAIR, nw.col("as_of").alias("effective_from"))
     running = once.join(began, on=list(_PAIR), how="left").with_columns(effective_to=null(TEXT), state=nw.lit("ACTIVE"))
-    return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved))])
+    return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved), _ended(_left(world)))])
 
 
 def _moved(world: World) -> Frame:
@@ -117,6 +120,34 @@ def _moved(world: World) -> Frame:
     )
     both = now.filter(~nw.col("parent_vendor").is_null()).join(before, on=["feed", "child_vendor"], how="inner")
     return both.filter(~certain(nw.col("left") == nw.col("parent_vendor")))
+
+
+def _left(world: World) -> Frame:
+    """Firms that the vendor took out of their system by a word: `feed`, `child_vendor`, `left`, `left_ref`, `as_of`."""
+    before = world.previous_firms.select("feed", "firm_id", _nearest().alias("left"), _ref().alias("left_ref"))
+    gone = released(world).join(before, on=["feed", "firm_id"], how="inner").rename({"firm_id": "child_vendor"})
+    return gone.with_columns(parent_vendor=null(TEXT))
+
+
+def released(world: World) -> Frame:
+    """Firms of which the vendor says that they belong to no system: `feed`, `firm_id`, `as_of`, `ref`.
+
+    Their system is empty by a word, not by a blank. Where only the parent of the system is emptied, that counts if no
+    nearer system was named before: a blank beside it says nothing.
+    """
+    bare = world.firms.filter(
+        ~nw.col("cleared").is_null(), nw.col("idn_id").is_null(), nw.col("idn_parent_id").is_null()
+    )
+    nearer = world.previous_firms.select("feed", "firm_id", nw.col("idn_id").alias("nearer"))
+    known = bare.join(nearer, on=["feed", "firm_id"], how="left")
+    by_parent = _clears("idn_parent_id") & nw.col("nearer").is_null()
+    return known.filter(_clears("idn_id") | by_parent).select("feed", "firm_id", "as_of", _ref().alias("ref"))
+
+
+def _clears(field: str) -> nw.Expr:
+    """True where the row says of a field that there is no value."""
+    listed = text(",", nw.coalesce("cleared", nw.lit("")), ",")
+    return listed.str.contains(f",{field},", literal=True)
 
 
 def _ended(moved: Frame) -> Frame:
@@ -173,16 +204,23 @@ def make_stub_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _vanished(world: World, links: Frame) -> Frame:
-    """Firms whose system is blank now and was not in the delivery before."""
-    before = world.previous_firms.filter(~nw.col("idn_id").is_null()).select(
-        "feed", "firm_id", nw.col("idn_id").alias("previous_idn")
+    """Firms whose system is blank now and was not in the delivery before; what a word emptied is not blank.
+
+    Also those whose nearest system is blank while the one above it stays: that moves nobody up.
+    """
+    before = world.previous_firms.filter(~_nearest().is_null()).select(
+        "feed", "firm_id", _nearest().alias("previous_idn"), nw.col("idn_parent_id").alias("previous_parent")
     )
-    now = world.firms.filter(nw.col("idn_id").is_null(), nw.col("idn_parent_id").is_null())
+    now = world.firms.filter(nw.col("idn_id").is_null())
     linked = links.select(
         nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), nw.col("account_id").alias("account_id")
     )
+    still_above = certain(nw.col("idn_parent_id") == nw.col("previous_parent"))
+    skipped = still_above & (nw.col("idn_parent_id") != nw.col("previous_idn")) & ~_clears("idn_id")
     return (
         now.join(before, on=["feed", "firm_id"], how="inner")
+        .filter(nw.col("idn_parent_id").is_null() | skipped)
+        .join(released(world), on=["feed", "firm_id"], how="anti")
         .join(linked, on=["feed", "firm_id"], how="inner")
         .select("feed", "firm_id", "account_id", "name", "previous_idn", _ref().alias("ref"))
     )

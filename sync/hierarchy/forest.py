@@ -8,13 +8,13 @@ import narwhals as nw
 
 from mappings.policy import HierarchyPolicy
 from sync.engine import Engine, Frame
-from sync.frames import conform, stack
-from sync.hierarchy.edges import NODES, FeedEdges, feed_edges
+from sync.frames import conform, null, stack
+from sync.hierarchy.edges import NODES, FeedEdges, feed_edges, released
 from sync.hierarchy.stated import SUCCESSIONS, Stated, stated_edges
 from sync.hierarchy.status import statuses
 from sync.hierarchy.tree import Tree, resolve
 from sync.identity.parties import live
-from sync.world import World
+from sync.world import TEXT, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,27 @@ def grow(linked: Linked, policy: HierarchyPolicy, as_of: str, engine: Engine) ->
 
 
 def named_roots(world: World, links: Frame) -> Frame:
-    """`account_id` of organisations whose own vendor row names them as their own parent."""
-    firms = world.firms.filter(
+    """Accounts that vendors say have nobody above them: `account_id`, `is_named_root`, `is_released`, `released_ref`.
+
+    A named root is its own parent in its own row; of a released one the vendor says that it belongs to no system.
+    """
+    own = world.firms.filter(
         nw.col("idn_id") == nw.col("firm_id"), nw.coalesce("idn_parent_id", "idn_id") == nw.col("firm_id")
-    ).select(nw.col("feed").alias("source"), nw.col("firm_id").alias("source_id"))
-    return links.join(firms, on=["source", "source_id"], how="semi").select("account_id").unique()
+    )
+    yes, no = nw.lit(value=True), nw.lit(value=False)
+    said = [
+        own.select(*_FIRM, yes.alias("is_named_root"), no.alias("is_released"), null(TEXT).alias("released_ref")),
+        released(world).select(
+            *_FIRM, no.alias("is_named_root"), yes.alias("is_released"), nw.col("ref").alias("released_ref")
+        ),
+    ]
+    known = links.join(stack(said), on=["source", "source_id"], how="inner")
+    return known.group_by("account_id").agg(
+        nw.col("is_named_root").max(), nw.col("is_released").max(), nw.col("released_ref").min()
+    )
+
+
+_FIRM = (nw.col("feed").alias("source"), nw.col("firm_id").alias("source_id"))
 
 
 def _contested(edges: Frame) -> Frame:

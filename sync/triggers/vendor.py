@@ -5,7 +5,8 @@ from __future__ import annotations
 import narwhals as nw
 
 from sync.engine import Engine, Frame
-from sync.frames import cases, conform, first_by, same
+from sync.frames import cases, certain, conform, first_by, same
+from sync.hierarchy.edges import released
 from sync.world import TEXT, Schema, World
 
 EVENTS: Schema = {
@@ -18,7 +19,10 @@ EVENTS: Schema = {
     "old_account_id": TEXT,  # account of the old system; null where it had none or has no account
     "new_account_id": TEXT,
 }
-"""One row per account whose vendor-stated system changed. A blank system is unknown and a new name is no change."""
+"""One row per account whose vendor-stated system changed. A blank system is unknown and a new name is no change.
+
+A system that is emptied by a word was left.
+"""
 
 
 def ownership_events(world: World, links: Frame, engine: Engine) -> Frame:
@@ -26,8 +30,12 @@ def ownership_events(world: World, links: Frame, engine: Engine) -> Frame:
     now, before = _roots(world.firms), _roots(world.previous_firms)
     old = before.select("feed", "firm_id", nw.col("root").alias("old_root"), nw.col("root_name").alias("old_system"))
     both = now.join(old, on=["feed", "firm_id"], how="inner").filter(~same(nw.col("root"), nw.col("old_root")))
-    known = both.filter(~nw.col("root").is_null())
-    own, was_own = nw.col("root") == nw.col("firm_id"), nw.col("old_root") == nw.col("firm_id")
+    out = released(world).select("feed", "firm_id", nw.lit(value=True).alias("is_out"))
+    known = both.join(out, on=["feed", "firm_id"], how="left").filter(
+        ~nw.col("root").is_null() | certain(nw.col("is_out"))
+    )
+    own = certain(nw.col("root") == nw.col("firm_id")) | certain(nw.col("is_out"))
+    was_own = nw.col("old_root") == nw.col("firm_id")
     kind = cases([(own, "left_system"), (nw.col("old_root").is_null() | was_own, "joined_system")], "moved_system")
     linked = links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
     described = known.join(linked, on=["feed", "firm_id"], how="inner").with_columns(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from sync.reconcile import reconcile
@@ -17,6 +19,12 @@ USERS = [
     user("U2", "bob@x.example"),
     user("7", "ann@x.example", connection="hubspot"),
 ]
+AGREED_UNDER = {
+    "parent": "S",
+    "parent__kind": "value",
+    "health_system": "Prairie Health",
+    "health_system__kind": "value",
+}
 UNDER = {"idn_id": "900", "idn_name": "Prairie Health", "idn_parent_id": "900", "idn_parent_name": "Prairie Health"}
 HOSPITAL = firm("1", "Mercy Hospital", **UNDER, row=3)
 ROOT = system("900", "Prairie Health", row=2)
@@ -99,6 +107,28 @@ def test_a_system_that_goes_blank_is_reported_and_keeps_its_parent() -> None:
     assert wanted(made, "M", "parent") is None
     assert wanted(made, "M", "health_system") == ("value", "Prairie Health")
     assert wanted(made, "M", "rescore_flag") is None
+
+
+@pytest.mark.parametrize("feed", ["definitive", "definitive_groups"])
+def test_a_system_that_a_word_empties_is_left_and_a_person_agrees_before_the_parent_goes(feed: str) -> None:
+    root = ROOT | {"feed": feed}
+    out = firm("1", "Mercy Hospital", cleared="idn_id,idn_name,idn_parent_id,idn_parent_name", feed=feed, row=9)
+    tables = {
+        "previous_firms": [root, HOSPITAL | {"feed": feed}],
+        "records": [S_ROOT, {**S_MERCY, "parent": "S", "health_system": "Prairie Health"}],
+        "agreed": [{"connection": "salesforce", "record_id": "M", **AGREED_UNDER}],
+    }
+    made = run(firms=[root, out], **tables)
+    assert wanted(made, "M", "parent") == wanted(made, "M", "health_system") == ("clear", None)
+    row = changes(made)["M", "parent"]
+    assert (row["action"], row["rule_id"]) == ("review", "hierarchy.released")
+    assert json.loads(row["evidence"])["from"] == f"{feed}:feed.csv:row 9"
+    assert "belongs to no system" in json.loads(row["evidence"])["note"]
+    assert made.problems == ()
+    assert wanted(made, "M", "rescore_reason") == ("value", f"Ownership change: Left Prairie Health (as of {AS_OF})")
+    blank = run(firms=[root, out | {"cleared": None}], **tables)
+    assert wanted(blank, "M", "parent") is None
+    assert wanted(blank, "M", "rescore_reason") is None
 
 
 def test_a_cycle_in_the_feed_is_named_and_no_member_gets_a_parent() -> None:

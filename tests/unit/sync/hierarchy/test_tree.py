@@ -145,11 +145,11 @@ def test_a_chain_deeper_than_the_limit_is_marked_and_does_not_hang() -> None:
 LINKED = dict.fromkeys(("source", "source_id", "account_id"), EDGES["child"])
 
 
-def from_feed(**tables: Any) -> tuple[list[Row], list[Row]]:
+def from_feed(feed: str = "definitive", **tables: Any) -> tuple[list[Row], list[Row]]:
     engine = PolarsEngine()
     firms = [*tables.get("firms", []), *tables.get("previous_firms", [])]
     ids = sorted({row["firm_id"] for row in tables.get("firms", firms)})
-    links = engine.table([{"source": "definitive", "source_id": i, "account_id": f"acc{i}"} for i in ids], LINKED)
+    links = engine.table([{"source": feed, "source_id": i, "account_id": f"acc{i}"} for i in ids], LINKED)
     found = feed_edges(world(**tables), links, engine)
     return sorted(engine.rows(found.edges), key=lambda e: e["child"]), list(engine.rows(found.blanks))
 
@@ -175,3 +175,45 @@ def test_a_system_that_goes_blank_is_carried_on_and_reported_never_detached() ->
     edges, blanks = from_feed(firms=[firm("1", "H"), system("3", "S")], previous_firms=[before, system("3", "S")])
     assert [(e["child"], e["parent"], e["source_ref"]) for e in edges] == [("acc1", "acc3", "definitive:old.csv:row 2")]
     assert [(b["firm_id"], b["previous_idn"]) for b in blanks] == [("1", "3")]
+
+
+@pytest.mark.parametrize("feed", ["definitive", "definitive_groups"])
+def test_a_system_that_a_word_empties_ends_on_the_day_of_the_delivery(feed: str) -> None:
+    before = firm("1", "H", idn_id="3", idn_parent_id="3", file="old.csv", feed=feed)
+    now = firm("1", "H", cleared="idn_id,idn_parent_id", as_of="2026-02-01", feed=feed)
+    edges, blanks = from_feed(firms=[now, system("3", "S", feed=feed)], previous_firms=[before], feed=feed)
+    assert [(e["child"], e["parent"], e["state"], e["effective_to"]) for e in edges] == [
+        ("acc1", "acc3", "ENDED", "2026-02-01")
+    ]
+    assert blanks == []
+
+
+def test_the_parent_of_a_system_that_is_emptied_beside_a_blank_system_says_nothing() -> None:
+    before = firm("1", "H", idn_id="2", idn_parent_id="3", file="old.csv")
+    now = firm("1", "H", cleared="idn_parent_id")
+    edges, blanks = from_feed(firms=[now, system("2", "D"), system("3", "S")], previous_firms=[before])
+    assert ("acc1", "acc2", "ACTIVE") in [(e["child"], e["parent"], e["state"]) for e in edges]
+    assert [b["previous_idn"] for b in blanks] == ["2"]
+    alone = before | {"idn_id": None}
+    edges, blanks = from_feed(firms=[now, system("3", "S")], previous_firms=[alone])
+    assert ([e["state"] for e in edges], blanks) == (["ENDED"], [])
+
+
+def test_a_division_that_goes_blank_below_the_same_system_moves_nobody_up() -> None:
+    before = firm("1", "H", idn_id="2", idn_parent_id="3", file="old.csv")
+    division = system("2", "D", idn_parent_id="3")
+    now = firm("1", "H", idn_parent_id="3")
+    edges, blanks = from_feed(firms=[now, division, system("3", "S")], previous_firms=[before, division])
+    assert [(e["child"], e["parent"], e["state"]) for e in edges] == [
+        ("acc1", "acc2", "ACTIVE"),
+        ("acc2", "acc3", "ACTIVE"),
+    ]
+    assert [b["previous_idn"] for b in blanks] == ["2"]
+    said = now | {"cleared": "idn_id"}
+    edges, blanks = from_feed(firms=[said, division, system("3", "S")], previous_firms=[before, division])
+    assert {(e["child"], e["parent"], e["state"]) for e in edges} == {
+        ("acc1", "acc2", "ENDED"),
+        ("acc1", "acc3", "ACTIVE"),
+        ("acc2", "acc3", "ACTIVE"),
+    }
+    assert blanks == []
