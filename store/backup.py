@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +47,7 @@ class Manifest:
     database_sha256: str
     counts: Mapping[str, int] = field(default_factory=dict)  # rows by table
     files: Mapping[str, int] = field(default_factory=dict)  # sha256 of a snapshot file -> bytes; 0 = not in the backup
+    unproven: str = ""  # what a proof could not show; not in the file itself
 
 
 def write(database: Database, files: ParquetFiles, target: Path, *, with_files: bool = True) -> Manifest:
@@ -59,7 +60,7 @@ def write(database: Database, files: ParquetFiles, target: Path, *, with_files: 
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".backup-") as folder:
             made = _copied(database, files, Path(folder), with_files=with_files)
             _pack(made, files, Path(folder) / DATABASE, partial)
-        found = prove(partial)
+        found = prove(partial, server=database)
         os.link(partial, target)  # fails where somebody made the name meanwhile
         _sync(target.parent)
     except OSError as exc:
@@ -69,8 +70,11 @@ def write(database: Database, files: ParquetFiles, target: Path, *, with_files: 
     return found
 
 
-def prove(source: Path) -> Manifest:
-    """Read a backup whole and check all it says: every file's bytes, and the database restored to a temporary place."""
+def prove(source: Path, *, server: Database | None = None) -> Manifest:
+    """Read a backup whole and check all it says: every file's bytes, and the database restored to a temporary place.
+
+    A PostgreSQL database is restored beside the one of `server`; where that cannot be, `unproven` says so.
+    """
     with _opened(source) as archive, tempfile.TemporaryDirectory(prefix="platbook-prove-") as folder:
         manifest = _manifest(archive, source)
         for sha256, size in manifest.files.items():
@@ -81,14 +85,13 @@ def prove(source: Path) -> Manifest:
         _require(source, _sha256(place) == manifest.database_sha256, "the database in it is not what it was")
         if manifest.backend == "sqlite":
             _check_sqlite(place, manifest, source)
-        else:
-            dump.check(place)
-    return manifest
+            return manifest
+        return replace(manifest, unproven=_check_postgres(place, manifest, source, server))
 
 
 def restore(database: Database, files: ParquetFiles, source: Path, *, by: Person, replace: bool = False) -> Manifest:
     """Put a proven backup in the place of the state, in a life of its own that may not write before a re-baseline."""
-    manifest = prove(source)
+    manifest = prove(source, server=database if database.exists() else None)
     backend = "sqlite" if database.is_sqlite else "postgresql"
     if manifest.backend != backend:
         fact = f"it is a backup of a {manifest.backend} database, PLATBOOK_DATABASE_URL names {backend}"
@@ -185,7 +188,8 @@ def _pack(manifest: Manifest, files: ParquetFiles, place: Path, partial: Path) -
     with partial.open("wb") as raw:
         with tarfile.open(fileobj=raw, mode="w") as archive:
             text = place.with_name(MANIFEST)
-            text.write_text(json.dumps(asdict(manifest), sort_keys=True, indent=1), encoding="utf-8")
+            told = {name: value for name, value in asdict(manifest).items() if name != "unproven"}
+            text.write_text(json.dumps(told, sort_keys=True, indent=1), encoding="utf-8")
             archive.add(text, MANIFEST)
             archive.add(place, DATABASE)
             for sha256, size in manifest.files.items():
@@ -206,15 +210,40 @@ def _check_sqlite(place: Path, manifest: Manifest, source: Path) -> None:
                 name: raw.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608  # our own table names
                 for name in manifest.counts
             }
-        _require(source, found == dict(manifest.counts), "its tables do not have the rows that were counted")
-        copy.migrate()  # an older backup comes back under this version's schema
-        verified = audit.verify(copy)
-        _require(source, verified.is_intact, f"its audit is broken: {verified.fact}")
-        with copy.read() as conn:
-            head = audit.head(conn)
-        _require(source, head == (manifest.audit_rows, manifest.audit_head), "its audit ends elsewhere")
+        _check_copy(copy, found, manifest, source)
     finally:
         copy.close()
+
+
+def _check_postgres(place: Path, manifest: Manifest, source: Path, server: Database | None) -> str:
+    """What could not be shown of a dump; "" once it was restored and is what was counted."""
+    try:
+        dump.check(place)
+    except dump.ProgramMissing as missing:
+        return f"its database was not looked into: {missing.subject} is not installed"
+    if server is None or server.is_sqlite:
+        return (
+            "its database was read from end to end and not restored: PLATBOOK_DATABASE_URL names no PostgreSQL server"
+        )
+    try:
+        with dump.restored(server, place) as copy:
+            with copy.read() as conn:
+                found = {name: conn.scalar(sa.text(f'SELECT count(*) FROM "{name}"')) for name in manifest.counts}  # noqa: S608  # our own table names
+            _check_copy(copy, found, manifest, source)
+    except dump.NoPlace as denied:
+        return f"its database was read from end to end, not restored: {denied.fact}"
+    return ""
+
+
+def _check_copy(copy: Database, found: Mapping[str, Any], manifest: Manifest, source: Path) -> None:
+    """Raise StoreError unless a restored database is what was backed up."""
+    _require(source, found == dict(manifest.counts), "its tables do not have the rows that were counted")
+    copy.migrate()  # an older backup comes back under this version's schema
+    verified = audit.verify(copy)
+    _require(source, verified.is_intact, f"its audit is broken: {verified.fact}")
+    with copy.read() as conn:
+        head = audit.head(conn)
+    _require(source, head == (manifest.audit_rows, manifest.audit_head), "its audit ends elsewhere")
 
 
 def _another_life(database: Database, source: Path, by: Person) -> None:

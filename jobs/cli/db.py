@@ -41,8 +41,12 @@ def backup_(
 
 @app.command("prove")
 def prove(file: FileArgument, json_: JsonFlag = False) -> None:
-    """Read a backup whole and restore its database to a temporary place: exit 1 where anything is not as it was."""
-    _told("db prove", backup.prove(file), f"{file}: proven", json_)
+    """Read a backup whole and restore its database to a temporary place: exit 1 where anything is not as it was.
+
+    A PostgreSQL database is restored into one of its own beside PLATBOOK_DATABASE_URL, which is dropped again. Exit 7
+    where that cannot be done; what could not be proven is said.
+    """
+    _told("db prove", backup.prove(file, server=opened(migrate=False).database), f"{file}: proven", json_)
 
 
 @app.command("restore")
@@ -119,8 +123,16 @@ def sweep(
 def _told(verb: str, made: backup.Manifest, words: str, as_json: bool) -> None:
     if as_json:
         emit_json(verb, asdict(made))
-        return
-    say(words)
+    else:
+        _say_made(made, words)
+    if verb == "db prove" and made.unproven:
+        raise Stop("" if as_json else f"not wholly proven: {made.unproven}", Exit.NEEDS_PERSON)
+
+
+def _say_made(made: backup.Manifest, words: str) -> None:
+    say(words.replace("proven", "as far as proven") if made.unproven else words)
+    if made.unproven:
+        say(made.unproven, style="yellow")
     say(
         f"{sum(made.counts.values()):,} rows · {len(made.files):,} files, {sum(made.files.values()):,} bytes · "
         f"audit {made.audit_rows:,} rows, head {made.audit_head[:16]} · made {made.made_at[:16].replace('T', ' ')} UTC"

@@ -51,6 +51,16 @@ def test_only_verified_persons_decide_where_the_policy_says_so(planned: Cli, adm
     assert planned.writes() > 0
 
 
+def test_a_reviewer_may_hold_and_an_approver_may_release(planned: Cli, admin: str) -> None:
+    reviewer, approver = (person(planned, admin, f"{role}@acme.example", role) for role in ("reviewer", "approver"))
+    held = ("holds", "add", "--where", "state=KS", "--until", "2099-12-31", "--reason", "merger")
+    planned.ok(*held, TOKEN=reviewer)
+    released = ("holds", "release", "--where", "kind=lock", "--reason", "signed")
+    low = planned.run(*released, TOKEN=reviewer)
+    assert (low.code, "it takes approver" in low.said) == (7, True)
+    planned.ok(*released, TOKEN=approver)
+
+
 def test_a_wrong_token_gives_nothing_not_even_the_rights_of_the_user(planned: Cli, admin: str) -> None:
     wrong = planned.run("show", TOKEN="platbook_guess")
     assert wrong.code == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from store import audit, backup, dump, generation
 from store.database import Database, StoreError
@@ -169,3 +171,41 @@ def test_a_kill_in_the_middle_never_leaves_the_name(tmp_path: Path, files: Parqu
             target.unlink()
     backup.write(database, files, target)
     database.close()
+
+
+@needs_pg_dump
+def test_a_database_is_proven_by_restoring_it_and_where_that_cannot_be_it_is_said(
+    database: Database, saved: Path
+) -> None:
+    assert backup.prove(saved, server=database).unproven == ""
+    if database.is_sqlite:
+        assert backup.prove(saved).unproven == ""
+        return
+    with database.read() as conn:
+        left = conn.scalars(sa.text("SELECT datname FROM pg_database WHERE datname LIKE 'platbook_prove_%'")).all()
+    assert left == []
+    assert "names no PostgreSQL server" in backup.prove(saved).unproven
+    with database.state() as conn:
+        conn.execute(sa.text("DROP ROLE IF EXISTS plain"))
+        conn.execute(sa.text("CREATE ROLE plain LOGIN"))
+    humble = Database(database.url.set(username="plain").render_as_string(hide_password=False))
+    try:
+        assert "a temporary database cannot be made (permission denied" in backup.prove(saved, server=humble).unproven
+    finally:
+        humble.close()
+
+
+@needs_pg_dump
+def test_a_database_with_other_rows_than_were_counted_is_found(database: Database, saved: Path, tmp_path: Path) -> None:
+    with tarfile.open(saved) as archive:
+        members = {one.name: archive.extractfile(one).read() for one in archive.getmembers()}  # type: ignore[union-attr]  # all are files
+    told = json.loads(members["manifest.json"])
+    told["counts"]["audit"] += 1
+    members["manifest.json"] = json.dumps(told).encode()
+    with tarfile.open(tmp_path / "other.backup", "w") as archive:
+        for name, raw in members.items():
+            one = tarfile.TarInfo(name)
+            one.size = len(raw)
+            archive.addfile(one, io.BytesIO(raw))
+    with pytest.raises(StoreError, match="do not have the rows that were counted"):
+        backup.prove(tmp_path / "other.backup", server=database)
