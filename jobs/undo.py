@@ -50,7 +50,8 @@ def undo_run(
     if not rows:
         raise NothingToUndo(f"run {run_id}: it wrote nothing that could be undone; see `platbook runs`")
     befores = {row.id: row.pre_image for row in rows}
-    befores |= {row.id: {**row.pre_image, **over} for row in rows if (over := _overwrote(wired, row))}
+    overwrote = _overwrote(wired, rows)
+    befores |= {row.id: {**row.pre_image, **over} for row in rows if (over := overwrote[row.id])}
     return _save(wired, deps, rows, befores, run_id=run_id, reason=reason)
 
 
@@ -60,7 +61,7 @@ def restore_item(wired: Wired, deps: ApplyDeps, item_id: str, *, reason: str) ->
     Only the fields written over. Raises StoreError for an unknown item, NothingToUndo for one that overwrote nothing.
     """
     row = _newest_row(wired, item_id)
-    over = _overwrote(wired, row)
+    over = _overwrote(wired, [row])[row.id]
     if not over:
         raise NothingToUndo(
             f"item {row.item_id}: it was not written over anybody's edit; `platbook undo` takes it back"
@@ -108,15 +109,17 @@ def _newest_row(wired: Wired, item_id: str) -> JournalRow:
     return found[-1]
 
 
-def _overwrote(wired: Wired, row: JournalRow) -> dict[str, str | None]:
-    """What persons had put there between our read and our write."""
+def _overwrote(wired: Wired, rows: Sequence[JournalRow]) -> dict[str, dict[str, str | None]]:
+    """What persons had put there between our read and our write, by journal row; one pass over each plan's audit."""
+    merged: dict[tuple[str, str], dict[str, str | None]] = defaultdict(dict)
     with wired.database.read() as conn:
-        entries = audit.entries(conn, plan_id=row.plan_id)
-        found = [entry["body"].get("overwrote", {}) for entry in entries if entry["item_id"] == row.item_id]
-    merged: dict[str, str | None] = {}
-    for one in found:
-        merged |= one
-    return {name: value for name, value in merged.items() if name in row.want}
+        for plan_id in sorted({row.plan_id for row in rows}):
+            for entry in audit.entries(conn, plan_id=plan_id):
+                merged[plan_id, entry["item_id"]] |= entry["body"].get("overwrote", {})
+    return {
+        row.id: {name: value for name, value in merged[row.plan_id, row.item_id].items() if name in row.want}
+        for row in rows
+    }
 
 
 def _only(row: JournalRow, fields: Collection[str]) -> JournalRow:

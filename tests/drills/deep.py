@@ -27,6 +27,7 @@ from tests.drills.poisoned import POISONS, Day, ordinary_day, poisoned_day
 from tests.drills.races import LANES, Score, race
 from tests.drills.storms import KINDS, Weather, quiet_calls, storm
 from tests.drills.trials import kill, late, simulate
+from tests.drills.undoing import Undone, undo_trial
 from tests.integration.postgres_server import MISSING, binaries, running
 
 CONDITIONAL = "Salesforce conditional"
@@ -206,6 +207,20 @@ def poisoned(seeds: range) -> int:
     return len(wrong)
 
 
+def undo(seeds: range) -> int:
+    """A run over 2,002 records is undone after persons changed 100 of them."""
+    columns = [name for name in Undone.__slots__ if name not in ("overwritten", "other")]
+    _row("run", *columns, "written over", "neither")
+    _row(*["---"] * (3 + len(columns)))
+    broken = 0
+    for seed in seeds:
+        with tempfile.TemporaryDirectory(prefix="platbook-drill-", dir=_memory()) as text, Sandbox() as sandbox:
+            found = undo_trial(Path(text) / "market", sandbox, systems=182, edits=100, seed=seed)
+        _row(f"seed {seed}", *(getattr(found, name) for name in columns), found.overwritten, found.other)
+        broken += found.overwritten + found.other + (found.restored + found.conflicts != found.records)
+    return broken
+
+
 def feeds(seeds: range) -> int:
     """Damaged deliveries of every layout, ten minutes of them."""
     mappings, verdicts, broken = load(), Counter[str](), 0
@@ -231,6 +246,7 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "daemons": (daemons, 200),
     "late": (late_writes, 25),
     "poisoned": (poisoned, 30),
+    "undo": (undo, 1),
     "calls": (costs, len(calls.PUSHED)),
     "feeds": (feeds, 200_000),
 }

@@ -8,6 +8,7 @@ import io
 import random
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,7 +82,7 @@ class Market:
             database_url=f"sqlite:///{self.folder / 'state.db'}",
             snapshot_url=str(self.folder / "snapshots"),
             mappings_dir=self.folder / "mappings",
-            salesforce={"login_url": base, "client_id": "sandbox", "client_secret": "sandbox"},  # type: ignore[arg-type]
+            salesforce={"login_url": base, "client_id": "sandbox", "client_secret": "sandbox", "team_lane": "soap"},  # type: ignore[arg-type]
             hubspot={"base_url": base, "access_token": "sandbox"},  # type: ignore[arg-type]  # read as from variables
         )
         wired = Wired(settings=settings, person=MARIA, now=self.calendar.now)
@@ -147,7 +148,7 @@ def opened(folder: Path, sandbox: Sandbox, *, systems: int = 40, seed: int = 0) 
     """A market after first contact: pulled, delivered, planned, approved and applied once, then quiet."""
     market = Market(folder=folder, sandbox=sandbox, systems=systems)
     world = World(seed=seed, now=market.calendar.now)
-    _fill(market, world, random.Random(seed))
+    fill(market, world, random.Random(seed))
     sandbox.use(world)
     folder.mkdir(parents=True, exist_ok=True)
     write_mappings(folder / "mappings")
@@ -195,34 +196,43 @@ def write_mappings(folder: Path, *, one_rep: str = "", no_tiers: bool = False) -
         f"territories:\n  - {{id: WEST, name: West, states: [{regions}]}}\n",
         encoding="utf-8",
     )
+    _overlay(folder, "conflicts.yaml", {"block_owner_change_with_team: true": "block_owner_change_with_team: false"})
     if no_tiers:
-        shipped = (Path(__file__).parents[2] / "mappings" / "policies" / "tiers.yaml").read_text(encoding="utf-8")
-        text = shipped.replace("[org_type, IDN]", "[org_type, PHYSICIAN_GROUP]")
-        text = text.replace("[org_type, [IDN, COMMUNITY_SYSTEM]]", "[org_type, [PHYSICIAN_GROUP]]")
-        assert text != shipped
-        (folder / "tiers.yaml").write_text(text, encoding="utf-8")
+        systems = "[org_type, [IDN, COMMUNITY_SYSTEM]]"
+        groups = {"[org_type, IDN]": "[org_type, PHYSICIAN_GROUP]", systems: "[org_type, [PHYSICIAN_GROUP]]"}
+        _overlay(folder, "tiers.yaml", groups)
+
+
+def _overlay(folder: Path, name: str, words: Mapping[str, str]) -> None:
+    """A copy of a shipped policy with other words in it."""
+    text = (Path(__file__).parents[2] / "mappings" / "policies" / name).read_text(encoding="utf-8")
+    for old, new in words.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / name).write_text(text, encoding="utf-8")
 
 
 def _policy(name: str) -> str:
     return f"policy: {{id: {name}, version: 1, owner: sales operations, effective_from: 2020-01-01}}"
 
 
-def _fill(market: Market, world: World, dice: random.Random) -> None:
+def fill(market: Market, world: World, dice: random.Random, *, moved: int = 0) -> None:
+    """Load both CRMs. Everybody's owner is the representative of the state, or so many states further on."""
     world.load("salesforce", "User", [_user(REPS[state], state) for state in STATES])
     world.load("hubspot", "owners", [_owner(HUBSPOT_REPS[state], state) for state in STATES])
     accounts: list[dict[str, Any]] = []
     companies: list[dict[str, Any]] = []
     for system in range(market.systems):
-        state = STATES[system % len(STATES)]
+        state, held_by = STATES[system % len(STATES)], STATES[(system + moved) % len(STATES)]
         for number in range(HOSPITALS + 1):
             row = hospital(system, number, dice.randrange(60, 400))
             market.rows.append(row)
             place = {"BillingCity": row["City"], "BillingState": state, "BillingPostalCode": row["Zip Code"]}
-            about = {"Id": account_id(system, number), "Name": row["Hospital Name"], "OwnerId": REPS[state], **place}
+            about = {"Id": account_id(system, number), "Name": row["Hospital Name"], "OwnerId": REPS[held_by], **place}
             accounts.append({**about, "Definitive_ID__c": row["Definitive ID"]})
             if number % 4 == 1:
                 place = {"city": row["City"], "state": state, "zip": row["Zip Code"], "name": row["Hospital Name"]}
-                owner = {"hubspot_owner_id": HUBSPOT_REPS[state], "definitive_id": row["Definitive ID"]}
+                owner = {"hubspot_owner_id": HUBSPOT_REPS[held_by], "definitive_id": row["Definitive ID"]}
                 companies.append({"hs_object_id": str(5_000 + 10 * system + number), **place, **owner})
     world.load("salesforce", "Account", accounts)
     world.load("hubspot", "companies", companies)
