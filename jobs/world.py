@@ -61,7 +61,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     feeds = {rows: _feeds(wired, rows) for rows in FEEDS}
     agreed = wired.agreed.table()
     frame = wired.engine.from_arrow
-    moved = recent_moves(wired.database, wired.mappings.policies.guards)
+    moved = recent_moves(wired.database, wired.mappings.policies)
     tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
     maps = {one.source: wired.mappings.crms[one.source] for one in accounts}
     missing = {one.source: frozenset(one.meta.get("missing", ())) for one in accounts}

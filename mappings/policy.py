@@ -218,6 +218,20 @@ class FieldPolicy(Strict):
         return self.on_drift == "enforce" and self.on_conflict == "ours" and wins
 
 
+class MultiCrm(Strict):
+    """Where an organisation is in several CRMs: which one is written, and which wait for its native sync."""
+
+    master: str  # connection
+    mirror: tuple[str, ...]  # connections that the master's sync writes to
+    wait_for_echo: str = "20m"  # after our write to the master; minutes or hours: 20m, 2h
+
+    @property
+    def minutes(self) -> int:
+        """How long a mirror waits; 0 for a text that says no time."""
+        number, unit = self.wait_for_echo[:-1], self.wait_for_echo[-1:]
+        return int(number) * {"m": 1, "h": 60}[unit] if number.isdecimal() and unit in ("m", "h") else 0
+
+
 class ConflictPolicy(Strict):
     """Per managed field, what a difference leads to."""
 
@@ -229,6 +243,7 @@ class ConflictPolicy(Strict):
     requires: tuple[ApprovalRule, ...] = ()
     fight_flips: int = Field(default=3, ge=0)  # changes between two values that make a fight; 0 = never
     fight_days: int = Field(default=14, ge=1)
+    multi_crm: dict[str, MultiCrm] = Field(default_factory=dict)  # managed field -> who is written first
     successors: tuple[Successor, ...] = ()  # rows of the successor map; they stand in their own file
     propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
 

@@ -288,6 +288,7 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
         fact = f"plan_ttl_hours is {policy.plan_ttl_hours}; expected 1 to {24 * 31}"
         yield document.problem(("plan_ttl_hours",), fact)
     yield from _check_trust(document, policy)
+    yield from _check_multi_crm(document, policy)
     if policy.successors:
         yield document.problem(("successors",), "successors stand in a CSV file; name it by successor_map of the owner")
     for name, field in policy.fields.items():
@@ -303,6 +304,27 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
         if rule.of not in known:
             fact = f"class {rule.of!r} is neither a group nor guard_override"
             yield document.problem(("requires", place, "class"), fact, near(rule.of, known))
+
+
+CONNECTIONS = ("salesforce", "hubspot")
+_LONGEST_WAIT = 24 * 60
+
+
+def _check_multi_crm(document: Document, policy: ConflictPolicy) -> Problems:
+    for name, one in policy.multi_crm.items():
+        place = ("multi_crm", name)
+        if name not in MANAGED:
+            fact = f"{name!r} is not a managed field; expected one of {', '.join(MANAGED)}"
+            yield document.problem(place, fact, near(name, MANAGED))
+        for position, crm in ((("master",), one.master), *((("mirror", at), crm) for at, crm in enumerate(one.mirror))):
+            if crm not in CONNECTIONS:
+                fact = f"{crm!r} is not a connection; expected {' or '.join(CONNECTIONS)}"
+                yield document.problem((*place, *position), fact, near(crm, CONNECTIONS))
+        if not one.mirror or one.master in one.mirror:
+            yield document.problem((*place, "mirror"), f"mirror needs another connection than the master {one.master}")
+        if not 1 <= one.minutes <= _LONGEST_WAIT:
+            fact = f"wait_for_echo {one.wait_for_echo!r}: expected minutes or hours up to a day, such as 20m or 2h"
+            yield document.problem((*place, "wait_for_echo"), fact)
 
 
 NUMBERS = frozenset(f.name for f in ACCOUNT if f.managed and f.type in (FieldType.INTEGER, FieldType.MONEY))
@@ -349,6 +371,7 @@ def check_regulation(document: Document, regulation: RegulationFile) -> Problems
                     place, f"{entry.state} has two facts for the same days; close the earlier by valid_to"
                 )
             periods[about].append((start, end))
+
 
 def _expression_problems(
     document: Document, place: Path, node: Any, names: frozenset[str], facts: Mapping[str, Any]

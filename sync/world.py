@@ -165,7 +165,7 @@ MOVES: Schema = {
     "old": TEXT,  # null = was empty
     "new": TEXT,  # null = was emptied
     "state": TEXT,  # row of the decision table that led to it; empty = not known
-    "age_h": INT,  # whole hours since it was verified
+    "age_min": INT,  # whole minutes since it was verified
 }
 """Values that apply runs wrote and verified, as far back as the longest window of the limits."""
 

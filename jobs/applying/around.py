@@ -23,20 +23,22 @@ from store.snapshots import Snapshots
 from store.tables import crosswalk
 from sync.engine import Engine
 from sync.planning.alarms import NAMED_HOLD, Circumstances
+from sync.planning.echo import longest_wait
 from sync.world import MOVES
 
 
-def recent_moves(database: Database, guards: GuardPolicy, *, plan_id: str = "") -> list[dict[str, Any]]:
-    """MOVES as far back as the longest window of the limits, and all of one plan's, whenever they were made."""
+def recent_moves(database: Database, policies: Policies, *, plan_id: str = "") -> list[dict[str, Any]]:
+    """MOVES as far back as the limits and the mirrors look, and all of one plan's, whenever they were made."""
     now = datetime.fromisoformat(database.now())
-    longest = max((window.hours for window in guards.windows), default=0)
-    since = instant(now.astimezone(UTC) - timedelta(hours=longest))
+    longest = max((window.hours * 60 for window in policies.guards.windows), default=0)
+    minutes = max(longest, longest_wait(policies.conflicts.multi_crm))
+    since = instant(now.astimezone(UTC) - timedelta(minutes=minutes))
     return [_aged(row, now) for row in moves_since(database, since, plan_id=plan_id)]
 
 
 def around(deps: ApplyDeps, plan: StoredPlan, policies: Policies, engine: Engine, *, local_time: str) -> Circumstances:
     """What stands beside this plan just before it is written."""
-    moves = recent_moves(deps.database, policies.guards, plan_id=plan.id)
+    moves = recent_moves(deps.database, policies, plan_id=plan.id)
     others, own = ([row for row in moves if (row["plan_id"] == plan.id) is mine] for mine in (False, True))
     return Circumstances(
         moves=engine.table(others, MOVES) if others else None,
@@ -70,7 +72,7 @@ def ever_agreed(agreed: pa.Table, connection: str, fields: frozenset[str]) -> fr
 def _aged(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """A row from the future, after a clock went back, is new."""
     age = (now - datetime.fromisoformat(row["at"])).total_seconds()
-    return {**{name: row[name] for name in row if name != "at"}, "age_h": max(0, int(age // 3600))}
+    return {**{name: row[name] for name in row if name != "at"}, "age_min": max(0, int(age // 60))}
 
 
 def _named(database: Database, plan: StoredPlan, policies: Policies) -> frozenset[str]:

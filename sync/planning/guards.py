@@ -231,7 +231,7 @@ def _in_windows(
     """
     own = {(one.guard, one.subject): one for one in plain if one.measured and one.limit}
     for window in measure.policies.guards.windows:
-        recent = tally.of(_as_changes(moves.filter(nw.col("age_h") < window.hours)))
+        recent = tally.of(_as_changes(moves.filter(nw.col("age_min") < window.hours * 60)))
         earlier = [{**row, "first": 0} for row in recent]
         whole = replace(measure, window=window)
         for result in whole.results(_merged([*rows, *earlier])):

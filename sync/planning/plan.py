@@ -13,6 +13,7 @@ from sync.frames import cases, conform, one_of
 from sync.planning.alarms import circumstances
 from sync.planning.circles import awaited, block_circles, moves_of
 from sync.planning.desired import Compared, Told, compare
+from sync.planning.echo import await_echo
 from sync.planning.fingerprint import canonical_lines, digest_of
 from sync.planning.groups import WRITABLE, group_items, with_item_ids
 from sync.planning.guards import Populations, books_of, evaluate
@@ -29,7 +30,8 @@ def build_plan(
     The same inputs in any order of rows give the same plan, byte for byte.
     """
     compared = compare(desired, world, policies.conflicts, as_of, engine, told=told)
-    differences = engine.materialize(block_circles(compared.differences, world.records, engine))
+    waiting = await_echo(compared.differences, world, policies.conflicts, engine)
+    differences = engine.materialize(block_circles(waiting, world.records, engine))
     grouped = engine.materialize(group_items(differences, world.lanes, engine))
     waits = engine.materialize(awaited(moves_of(differences), world.records, engine))
     items = engine.materialize(order_items(grouped, world.records, policies.conflicts, engine, waits=waits))

@@ -106,7 +106,7 @@ def _asking(policies: Policies) -> Any:
     conflicts = policies.conflicts
     own = {name: conflicts.fields.get(name, FieldPolicy()) for name in MANAGED}
     fields = {name: FieldPolicy(group=one.group, clear="auto", cascade=one.cascade) for name, one in own.items()}
-    return conflicts.model_copy(update={"fields": fields, "successors": ()})
+    return conflicts.model_copy(update={"fields": fields, "successors": (), "multi_crm": {}})
 
 
 def _approved_first(frame: Frame) -> Frame:

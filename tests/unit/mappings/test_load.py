@@ -297,6 +297,24 @@ POLICY_FAULTS = {
         "nothing goes along with parent; only with owner",
         "",
     ),
+    "an echo of nothing": (
+        "conflicts",
+        ("fields:\n", "multi_crm:\n  owner: {master: salesforce, mirror: [salesforce]}\nfields:\n"),
+        "mirror needs another connection than the master salesforce",
+        "",
+    ),
+    "an echo that takes too long": (
+        "conflicts",
+        ("fields:\n", "multi_crm:\n  owner: {master: salesforce, mirror: [hubspot], wait_for_echo: 2d}\nfields:\n"),
+        "expected minutes or hours up to a day",
+        "",
+    ),
+    "a master that is none": (
+        "conflicts",
+        ("fields:\n", "multi_crm:\n  owner: {master: salesfroce, mirror: [hubspot]}\nfields:\n"),
+        "is not a connection",
+        "salesforce",
+    ),
     "an unknown source": (
         "survivorship",
         ("default: [definitive", "default: [definitiv"),

@@ -27,7 +27,7 @@ def changes(count: int, *, prefix: str = "r", **values: Any) -> list[dict[str, A
 def moved(count: int, *, age_h: int = 1, **values: Any) -> list[dict[str, Any]]:
     row = {"plan_id": "P1", "run_id": "R1", "connection": "salesforce", "field": "owner", "state": "update"}
     owners = {"old": "005A", "new": "005B"}
-    return [{"record_id": f"m{i}", "age_h": age_h, **row, **owners, **values} for i in range(count)]
+    return [{"record_id": f"m{i}", "age_min": age_h * 60, **row, **owners, **values} for i in range(count)]
 
 
 def measure(
