@@ -342,8 +342,12 @@ def judge(systems: Mapping[str, list[Account]]) -> tuple[dict[str, Verdict], dic
     alone = {root: one.tier for root, one in verdicts.items()}
     for root, listed in systems.items():
         for account in listed:
-            if account.account_id != root and kind(account) in STANDALONE_KINDS:
-                alone[account.account_id] = verdict(facts(account, [account])).tier
+            if account.account_id == root or kind(account) not in STANDALONE_KINDS:
+                continue
+            # One hospital alone is no network, and every tier asks for one.
+            is_hospital = kind(account) == "HOSPITAL"
+            tier = "UNTIERED" if is_hospital else verdict(facts(account, [account])).tier
+            alone[account.account_id] = tier
     return verdicts, found, alone
 
 

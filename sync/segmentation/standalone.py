@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 
 import narwhals as nw
 
+from mappings.expressions import evaluate, parse
+from mappings.insight_policy import SegmentPolicy
 from mappings.policy import TierPolicy
 from sync.engine import Engine, Frame
 from sync.frames import one_of, stack
 from sync.segmentation.classify import Evidence, classify
 from sync.segmentation.members import with_traits
+from sync.segmentation.predicates import parse_rules
 from sync.segmentation.tiers import inherited, judge_holders
 
 
@@ -28,9 +31,48 @@ def judge(evidence: Evidence, policy: TierPolicy, kinds: Collection[str], engine
     """Every deciding organisation, and affiliates of one of the kinds on their own row alone.
 
     An affiliate of another kind stays without: by itself it could hold no tier, and judging a million of them is work.
-    Both are judged at once, unless they are each other's peers or one account is both.
+    A hospital alone needs no judging where no tier of the policy is open to one, whatever else were known of it. All
+    are judged at once, unless they are each other's peers or one account is both.
     """
-    alone = engine.materialize(_alone(evidence, kinds))
+    closed = frozenset({"HOSPITAL"} if _is_closed_to_hospitals(policy, evidence.segments) else ())
+    alone = engine.materialize(_alone(evidence, set(kinds) - closed))
+    judged = _with_affiliates(evidence, policy, alone, engine)
+    untiered = closed & set(kinds)
+    if not untiered:
+        return judged
+    named = _alone(evidence, untiered).select("account_id").with_columns(closed_tier=nw.lit(policy.untiered))
+    joined = judged.tiers.join(engine.materialize(named), on="account_id", how="left")
+    told = joined.with_columns(standalone_tier=nw.coalesce("standalone_tier", "closed_tier")).drop("closed_tier")
+    return replace(judged, tiers=told)
+
+
+_LONE_HOSPITAL = ("INDEPENDENT_HOSPITAL", "CAH", "CAH_LIKELY")
+
+
+def _is_closed_to_hospitals(policy: TierPolicy, segments: SegmentPolicy) -> bool:
+    """True where every tier is known not to hold for one hospital alone, by its type and nothing else.
+
+    What is false while all other facts are unknown stays false whatever they turn out to be.
+    """
+    rule = policy.classify.get("idn", {})
+    fewest = (rule.get("or") or {}).get("hospitals_between", [2])[0]
+    if segments.idn_profile != "seed" or min(int(rule.get("min_hospitals", 0)), int(fewest)) < 2:
+        return False
+    return all(_holds_no_tier(policy, org_type) for org_type in _LONE_HOSPITAL)
+
+
+def _holds_no_tier(policy: TierPolicy, org_type: str) -> bool:
+    known: dict[str, bool | None] = {}
+
+    def fact(name: str) -> str | None:
+        return org_type if name == "org_type" else None
+
+    for one in parse_rules(policy.predicates):
+        known[one.name] = evaluate(one.expr, fact, known.__getitem__)
+    return all(evaluate(parse(tier.when), fact, known.__getitem__) is False for tier in policy.tiers)
+
+
+def _with_affiliates(evidence: Evidence, policy: TierPolicy, alone: Frame, engine: Engine) -> Judged:
     if not engine.count(alone.head(1)):
         facts = classify(evidence, policy, engine)
         verdicts = judge_holders(facts, policy, engine)
