@@ -47,7 +47,7 @@ from jobs.applying.waves import Wave, chunks, record_count, waves
 from jobs.audit_head import anchor
 from store.database import StoreError
 from store.decisions import Acceptance, Decisions, Person
-from store.leases import Lease, LeaseHeld, LeaseLost
+from store.leases import Lease, LeaseHeld, LeaseLost, require_epoch
 from store.plans import OPEN, Plans, PlanStatus, StoredPlan, transition
 from store.runs import Runs, RunStatus
 from sync.applying.outcomes import Standing, stand
@@ -174,6 +174,8 @@ def _apply_leased(
                 close(run, replace(selection, work=(), kept=(), moves=(), refusals=()), is_recovery=True)
             raise
         with deps.database.state() as conn:
+            for lease in leases.values():
+                require_epoch(conn, lease)
             transition(conn, plan.id, [*OPEN, PlanStatus.APPLYING], PlanStatus.APPLYING)
         _write_all(run, selection.work)
         status, figures = close(run, selection)

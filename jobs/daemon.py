@@ -87,9 +87,9 @@ def _apply_safe(wired: Wired, stop: Stop) -> None:
         log.error("guard_stopped", plan_id=newest, guards=[guard.guard for guard in stopped.breached])
         return
     except PlanRefused as refused:
-        if refused.reason != OBSERVING:
+        if refused.reason not in (OBSERVING, PlanStatus.SUPERSEDED):
             raise
-        log.info("apply_skipped", plan_id=newest, status=OBSERVING)
+        log.info("apply_skipped", plan_id=newest, status=refused.reason)
         return
     if result.run_id:
         log_plan(wired, newest, run_id=result.run_id)

@@ -126,9 +126,13 @@ class Plans:
 
     def load(self, plan_id: str) -> StoredPlan:
         """The plan, after its seal and the bytes of its files were checked. Raises PlanTampered."""
-        with self._database.read() as conn:
-            row = _row(conn, plan_id)
-        if _seal(row) != row["seal"]:
+        try:
+            with self._database.read() as conn:
+                row = _row(conn, plan_id)
+            is_sealed = _seal(row) == row["seal"]
+        except ValueError:  # a column that holds JSON does not any more
+            is_sealed = False
+        if not is_sealed:
             raise PlanTampered(f"plan {plan_id}: its stored header was changed after it was saved. Plan again.")
         try:
             tables = {name: self._files.read(row[f"{name}_sha256"]) for name in ("items", "changes", "events")}
@@ -156,17 +160,22 @@ class Plans:
 
     def newest(self) -> str | None:
         """Id of the newest plan."""
-        found = self.list(limit=1)
-        return str(found[0]["id"]) if found else None
+        return next(iter(self._ids()), None)
 
     def resolve(self, text: str) -> str:
         """The plan id that `text` names: a full id or an unambiguous beginning; 'latest' is the newest."""
-        ids = [row["id"] for row in self.list(limit=100_000)]
+        ids = self._ids()
         found = ids[:1] if text == "latest" else [found for found in ids if found.startswith(text)]
         if len(found) != 1:
             fact = "no plan has this id" if not found else f"{len(found)} plans begin so"
             raise StoreError(f"plan {text}", fact, "See `platbook plan --list` for the ids")
         return str(found[0])
+
+    def _ids(self) -> tuple[str, ...]:
+        """All ids, newest first, whatever else the rows hold."""
+        query = sa.select(plan.c.id).order_by(plan.c.created_at.desc(), plan.c.id.desc())
+        with self._database.read() as conn:
+            return tuple(conn.scalars(query))
 
     def outcomes(self, plan_id: str) -> dict[str, Outcome]:
         """What became of its items so far, by item id."""

@@ -26,6 +26,7 @@ import structlog
 from apscheduler.triggers.cron import CronTrigger
 
 from jobs.apply import apply_plan
+from jobs.applying.model import PlanRefused
 from jobs.schedule import ScheduledJob
 from jobs.terms import LEASE, work_in_terms
 from jobs.wiring import Wired
@@ -91,7 +92,7 @@ def command(place: Place, setup: Setup) -> None:
     while not stop.wait(dice.uniform(0.05, 0.8)):
         try:
             _apply_newest(place, setup, stop)
-        except (LeaseHeld, LeaseLost):
+        except (LeaseHeld, LeaseLost, PlanRefused):
             continue
 
 
@@ -120,6 +121,10 @@ def _applied(place: Place, setup: Setup, stop: Event) -> bool:
     try:
         _apply_newest(place, setup, stop)
     except LeaseHeld:
+        return False
+    except PlanRefused as refused:
+        if refused.reason != "superseded":  # by the plan of a daemon that woke up: that one is applied then
+            raise
         return False
     return True
 

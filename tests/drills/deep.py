@@ -21,6 +21,7 @@ from sandbox.server import Sandbox
 from tests.drills import calls
 from tests.drills.conftest import Places
 from tests.drills.daemons import Setup, watch
+from tests.drills.flips import flip_all
 from tests.drills.fuzz import fuzz
 from tests.drills.market import opened
 from tests.drills.poisoned import POISONS, Day, ordinary_day, poisoned_day
@@ -221,6 +222,21 @@ def undo(seeds: range) -> int:
     return broken
 
 
+def flips(seeds: range) -> int:
+    """Every byte of a stored plan's files and row, one bit of it flipped, applied each time."""
+    _row("what", "flipped", "refused", "applied")
+    _row(*["---"] * 4)
+    broken = 0
+    for seed in seeds:
+        with _sqlite() as places:
+            found = flip_all(places(), seed=seed)
+        for what in ("files", "row"):
+            refused, applied = found[f"{what}: refused"], found[f"{what}: applied"]
+            _row(f"{what} of seed {seed}", refused + applied, refused, applied)
+            broken += applied
+    return broken
+
+
 def feeds(seeds: range) -> int:
     """Damaged deliveries of every layout, ten minutes of them."""
     mappings, verdicts, broken = load(), Counter[str](), 0
@@ -247,6 +263,7 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "late": (late_writes, 25),
     "poisoned": (poisoned, 30),
     "undo": (undo, 1),
+    "flips": (flips, 1),
     "calls": (costs, len(calls.PUSHED)),
     "feeds": (feeds, 200_000),
 }

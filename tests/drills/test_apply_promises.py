@@ -18,7 +18,7 @@ from store.agreed import Agreed
 from store.database import Database
 from store.decisions import Acceptance, Decisions, Verdict
 from store.events import OwnerEvents
-from store.leases import Lease, Leases
+from store.leases import Lease, LeaseLost, Leases
 from store.outbox import Outbox
 from store.plans import Plans, PlanStatus
 from store.runs import Runs, RunStatus
@@ -116,6 +116,20 @@ class Queued(Leases):
 def test_a_run_that_waited_while_another_applied_the_plan_has_nothing_left_to_do(desk: Desk) -> None:
     result = desk.apply(leases=Queued(desk.database, desk.apply))
     assert "already applied" in result.message
+    assert len(desk.crm.requests()) == 2
+
+
+def test_a_run_whose_lease_was_taken_before_its_first_chunk_is_told_so(desk: Desk) -> None:
+    """It slept after its guards were measured; another applied the plan meanwhile."""
+
+    def taken(*_: object) -> tuple[()]:
+        with desk.database.state() as conn:
+            conn.execute(sa.update(tables.lease).values(holder="", epoch=tables.lease.c.epoch + 1))
+        desk.apply()
+        return ()
+
+    with pytest.raises(LeaseLost):
+        desk.apply(guards=taken)
     assert len(desk.crm.requests()) == 2
 
 
