@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.hubspot.target import HistoryEntry, HubSpotTarget
@@ -11,12 +11,18 @@ from mappings.canonical import MANAGED
 from mappings.history import property_history_rows
 
 
-def history_rows(connection: Connection, record_ids: Sequence[str], *, our_user: str) -> list[dict[str, Any]]:
-    """History of the managed fields of these records; empty where the CRM has another way, or there are none."""
+def history_rows(
+    connection: Connection, record_ids: Sequence[str], *, our_user: str, protected: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """History of the managed and the protected fields of these records, in as many calls as for one field.
+
+    Empty where the CRM has another way, or there are no records. `protected` are fields of which the survivorship
+    policy asks whether a person entered them.
+    """
     target, accounts = connection.target, connection.map.objects["account"]
     if not record_ids or not isinstance(target, HubSpotTarget):
         return []
-    names = [spec.native for field, spec in accounts.fields.items() if field in MANAGED]
+    names = [spec.native for field, spec in accounts.fields.items() if field in MANAGED or field in protected]
     entries = target.history(record_ids, names)
     records = [{"id": record_id, "propertiesWithHistory": _by_property(found)} for record_id, found in entries.items()]
     kinds = connection.map.actor_kinds

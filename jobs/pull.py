@@ -199,7 +199,8 @@ class _Puller:
 
     def _history(self, moved: Sequence[str]) -> ObjectPull:
         """Property history of the accounts in this delta, where the CRM keeps it per record and not as an object."""
-        rows = history_rows(self._connection, moved, our_user=self._org.user_id)
+        protected = self._wired.mappings.policies.survivorship.protected
+        rows = history_rows(self._connection, moved, our_user=self._org.user_id, protected=protected)
         last = self._wired.snapshots.current(self._connection.id, "field_change")
         delta = from_rows([rows], object_schema("field_change", self._connection.map.objects["account"]))
         current = self._wired.snapshots.read(last) if last is not None else None

@@ -225,6 +225,10 @@ SMALL = {
         "Id,accountIntentScore6sense__c,accountUpdateDate6sense__c\n001Hs00000DGhkKIAT,33,2020-04-18\n",
         {"record_id": "001Hs00000DGhkKIAT", "strength": 33, "kind": "intent", "occurred_on": "2020-04-18"},
     ),
+    "sixsense": (
+        "Domain,Activity Type,Keyword,Intent Score,Contact,Activity Date\nh.org,visit,Infusion Pumps,40,,2022-05-30\n",
+        {"domain": "h.org", "kind": "visit", "topic": "Infusion Pumps", "strength": 40, "occurred_on": "2022-05-30"},
+    ),
     "bombora": (
         "Company Name,Domain,Topic Name,Composite Score,Week Ending\nA,a.org,Infusion Pumps,72,2020-05-30\n",
         {"domain": "a.org", "topic": "Infusion Pumps", "strength": 72, "kind": "intent"},
