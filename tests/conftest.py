@@ -20,8 +20,9 @@ _SMALL = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
-"""Compiling each stage costs more than running it over a few thousand rows."""
+"""Compiling each stage, and optimising Spark itself, costs more than running it over a few thousand rows."""
 
 
 @pytest.hookimpl(wrapper=True)
