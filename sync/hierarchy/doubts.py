@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import narwhals as nw
 
@@ -10,6 +10,9 @@ from sync.engine import Engine, Frame
 from sync.hierarchy.forest import Forest
 from sync.hierarchy.stated import Stated
 from sync.problem import Problem, Severity
+
+_SHOWN = 6
+"""Names of a tangle that its heading gives."""
 
 
 def doubts(forest: Forest, engine: Engine) -> tuple[Problem, ...]:
@@ -32,14 +35,24 @@ def _cycles(forest: Forest, engine: Engine) -> Iterator[Problem]:
         return
     names = _names(forest, members, engine)
     for cycle in cycles:
+        left_out = _left_out(len(cycle.dropped))
         yield Problem(
             code="PARENT-CYCLE",
             severity=Severity.REVIEW,
-            subject=" / ".join(names[member] for member in cycle.members),
-            fact=f"{len(cycle.members)} organisations are each other's parents; one edge was left out to go on",
+            subject=_shown([names[member] for member in cycle.members]),
+            fact=f"{len(cycle.members)} organisations are each other's parents; {left_out} to go on",
             remedy="Correct the parents at the source. Until then no parent of a member is written.",
             refs=cycle.members,
         )
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return " / ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _left_out(edges: int) -> str:
+    return "one edge was left out" if edges == 1 else f"{edges} edges were left out"
 
 
 def _conflicts(forest: Forest, engine: Engine) -> Iterator[Problem]:

@@ -62,7 +62,7 @@ def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, eng
         if not found:
             break
         cycles += found
-        dropped = [cycle.dropped for cycle in found]
+        dropped = [edge_id for cycle in found for edge_id in cycle.dropped]
         candidates = engine.materialize(candidates.filter(~one_of(nw.col("edge_id"), dropped)))
     stranded = nodes.join(pending.select(nw.col("child").alias("account_id")).unique(), on="account_id", how="semi")
     flat = engine.materialize(stack([*levels, _as_roots(stranded, "DEPTH")]))
