@@ -16,16 +16,21 @@ import structlog
 
 from connectors.errors import ConnectorError, Fatal, Rejected
 from connectors.smtp.sender import Attachment, Letter, Security, SmtpSender, SmtpSettings, compose
+from jobs.applying.checks import GUARD_STOP
 from jobs.present import load_names
 from jobs.report import safe_cell
 from jobs.wiring import Wired
 from store.outbox import Mail, MailStatus
 from sync.alerting import OwnershipDigest, Person, ownership_digest
+from sync.planning.limits import unit_of
 
 log = structlog.get_logger()
 
 ACCOUNTS_SHOWN = 8
 """Accounts named under one move; the diff log has them all."""
+
+GUARDS_SHOWN = 25
+"""Passed limits in one letter; `platbook show` has them all."""
 
 MAX_MAILS = 1_000
 """Mails of one call: a bound on the loop, not on the queue."""
@@ -64,6 +69,36 @@ def send_waiting(wired: Wired) -> Sent:
     return Sent(sent=sent, waiting=waiting, failed=failed, error=error)
 
 
+def compose_letter(wired: Wired, mail: Mail) -> Letter:
+    """The letter of a promised mail, by its kind."""
+    return compose_guard_stop(wired, mail) if mail.kind == GUARD_STOP else compose_digest(wired, mail)
+
+
+def compose_guard_stop(wired: Wired, mail: Mail) -> Letter:
+    """The letter about limits that paused a plan; it names no account."""
+    found = sorted(mail.payload["guards"], key=lambda one: (one["guard"], one["subject"]))
+    stored = wired.plans.load(mail.plan_id)
+    names = sorted({one["guard"] for one in found})
+    subject = f"[Platbook] plan {mail.plan_id} is paused: {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
+    values: dict[str, Any] = {
+        "subject": subject,
+        "plan_id": mail.plan_id,
+        "run_id": mail.run_id,
+        "guards": [{**one, "unit": unit_of(one["guard"])} for one in found[:GUARDS_SHOWN]],
+        "more": max(0, len(found) - GUARDS_SHOWN),
+        "rules": stored.header.ruleset_digest[:12],
+    }
+    html = _environment().get_template("guard-stop.html.j2").render(values)
+    return Letter(
+        message_id=mail.message_id,
+        to=(mail.recipient,),
+        subject=subject,
+        text=_environment().get_template("guard-stop.txt.j2").render(values),
+        html=css_inline.inline(html, keep_style_tags=False),
+        attachments=(),
+    )
+
+
 def compose_digest(wired: Wired, mail: Mail) -> Letter:
     """The letter of a promised ownership digest: HTML with a plain-text twin, made from what was really applied."""
     policy = wired.mappings.policies.alerts
@@ -98,7 +133,7 @@ def compose_digest(wired: Wired, mail: Mail) -> Letter:
 
 def _send(wired: Wired, sender: SmtpSender, mail: Mail) -> str:
     """sent, waiting or failed."""
-    letter = compose_digest(wired, mail)
+    letter = compose_letter(wired, mail)
     _keep_copy(wired, mail, letter)
     try:
         refused = sender.send(letter)

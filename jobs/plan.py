@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pyarrow as pa
 
+from jobs.applying.checks import promise_guard_stop
 from jobs.export import FINDINGS, findings_source
 from jobs.scoring import POLICY_TABLE, policy_table
 from jobs.tables import arrow_schema
@@ -17,6 +18,7 @@ from mappings.versions import versions
 from store.plans import PlanHeader, PlanStatus, StoredPlan
 from store.policy_versions import PolicyVersion
 from sync.engine import Frame
+from sync.planning.guards import breaches
 from sync.problem import Problem
 from sync.reconcile import reconcile
 from sync.world import CHANGES, HOLDS, ITEMS, LINKS, OWNERSHIP_EVENTS, GuardResult, Plan, Reconciliation, Schema
@@ -88,15 +90,20 @@ def store_plan(
         counts=dict(plan.counts),
         guards=tuple(asdict(guard) for guard in plan.guards),
     )
-    breached = any(guard.breached for guard in plan.guards)
-    return wired.plans.save(
+    stopped = breaches(plan.guards)
+    stored = wired.plans.save(
         header,
         items=_table(wired, plan.items, ITEMS),
         changes=_table(wired, plan.changes, CHANGES),
         events=_table(wired, plan.events, OWNERSHIP_EVENTS),
         ttl_hours=wired.mappings.policies.conflicts.plan_ttl_hours,
-        status=PlanStatus.PAUSED_BY_GUARD if breached else PlanStatus.READY,
+        status=PlanStatus.PAUSED_BY_GUARD if stopped else PlanStatus.READY,
     )
+    if stopped:
+        recipients, at = wired.mappings.policies.alerts.recipients, wired.database.now()
+        with wired.database.state() as conn:
+            promise_guard_stop(conn, stopped, recipients, plan_id=stored.id, run_id="", at=at)
+    return stored
 
 
 def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
+
+import sqlalchemy as sa
 
 from jobs.applying.around import around
 from jobs.applying.model import ApplyDeps, GuardCheck, GuardStopped, PlanRefused, Work
@@ -11,13 +14,16 @@ from jobs.applying.permission import accepted_guards, require_may_accept
 from jobs.applying.selection import Selection
 from jobs.applying.session import ApplyRun
 from mappings.policy import Policies
-from store import audit
+from store import audit, outbox
 from store.decisions import Acceptance, Decisions
 from store.plans import OPEN, Plans, PlanStatus, PlanTampered, StoredPlan, transition
 from sync.engine import Engine
 from sync.planning import guards
 from sync.planning.plan import plan_digest
 from sync.world import CHANGES, ITEMS, GuardResult
+
+GUARD_STOP = "guard_stop"
+"""Kind of the mail about limits that paused a plan."""
 
 _WRONG_STATUS = {
     PlanStatus.DRAFT: "it was never finished",
@@ -93,10 +99,33 @@ def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[
         return
     body = {"guards": [guards.guard_id(result) for result in breached]}
     entry = audit.Entry(kind="guard_stopped", actor=run.actor, run_id=run.run_id, plan_id=plan.id, body=body)
+    known = {f"{one['guard']}:{one['subject']}" for one in plan.header.guards if one["breached"]}
+    is_new = not known.issuperset(body["guards"])  # what the plan itself was paused for was mailed then
     with deps.database.state() as conn:
         transition(conn, plan.id, [*OPEN, PlanStatus.APPLYING], PlanStatus.PAUSED_BY_GUARD)
         audit.append(conn, [entry], at=deps.database.now())
+        if is_new:
+            promise_guard_stop(
+                conn, breached, deps.recipients, plan_id=plan.id, run_id=run.run_id, at=deps.database.now()
+            )
     raise GuardStopped(plan.id, breached)
+
+
+def promise_guard_stop(
+    conn: sa.Connection,
+    breached: Sequence[GuardResult],
+    recipients: Sequence[str],
+    *,
+    plan_id: str,
+    run_id: str,
+    at: str,
+) -> int:
+    """Promise one mail per recipient about passed limits: once when the plan is made, once when it is to be written."""
+    payload = {"guards": [asdict(one) for one in breached]}
+    part = 2 if run_id else 1
+    return outbox.promise(
+        conn, GUARD_STOP, recipients, plan_id=plan_id, part=part, run_id=run_id, payload=payload, at=at
+    )
 
 
 def guard_check(policies: Policies, engine: Engine, *, local_time: Callable[[], str] = lambda: "") -> GuardCheck:

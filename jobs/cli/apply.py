@@ -14,7 +14,7 @@ import typer
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
 from jobs.applying.cost import run_floor
-from jobs.applying.model import DONE, ApplyDeps, ApplyResult, ItemState, PlanRefused
+from jobs.applying.model import DONE, ApplyDeps, ApplyResult, GuardStopped, ItemState, PlanRefused
 from jobs.applying.permission import OBSERVING
 from jobs.applying.wired import apply_deps, watched_fields
 from jobs.cli.exits import Exit, Stop
@@ -52,7 +52,7 @@ def apply(
     wired = opened()
     chosen = wired.plans.resolve(plan_id)
     accepted = acceptances(wired, chosen, accept_guard or [], reason)
-    with stopping() as stop, steps() as progress:
+    with stopping() as stop, steps() as progress, _mailing(wired):
         result = apply_plan(
             apply_deps(wired, stop=stop.is_set, progress=progress),
             chosen,
@@ -86,6 +86,7 @@ def sync(
         planned = make_plan(wired, progress=progress)
         if planned.stored.status is PlanStatus.PAUSED_BY_GUARD:
             _show_sync(wired, pulled, planned, None, json_)
+            send_waiting(wired)
             raise Stop("", Exit.GUARD)
         deps = apply_deps(wired, stop=stop.is_set, progress=progress)
         result = _applied_unless_observing(wired, deps, planned.stored.id)
@@ -132,6 +133,16 @@ def passed_limits(wired: Wired, plan_id: str) -> list[tuple[str, str]]:
     names = [name for body in stops for name in body["guards"]]
     applied = {(guard, subject) for guard, _, subject in (name.partition(":") for name in names)}
     return sorted(made | applied)
+
+
+@contextmanager
+def _mailing(wired: Wired) -> Iterator[None]:
+    """A limit that stops the plan is mailed at once."""
+    try:
+        yield
+    except GuardStopped:
+        send_waiting(wired)
+        raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.alert import send_waiting
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import limit_lines
 from jobs.cli.links import ChartOption, draw_story, show_story, story_payload
@@ -56,6 +57,7 @@ def plan(
     else:
         show_summary(view, planned.problems)
     if planned.stored.status is PlanStatus.PAUSED_BY_GUARD:
+        send_waiting(wired)
         raise Stop("", Exit.GUARD)
     if detailed_exitcode:
         raise Stop("", _detailed(view))

@@ -72,7 +72,10 @@ def _read_the_diff_log(files: dict[str, str]) -> None:
 
 
 def _read_the_mail(cli: Cli) -> None:
-    (mail,) = (one.as_dict() for one in cli.sandbox.mails.messages)
+    stop, mail = (one.as_dict() for one in cli.sandbox.mails.messages)
+    assert (stop["recipients"], "is paused: first_contact" in stop["subject"]) == (mail["recipients"], True)
+    assert "values are set where nothing was ever agreed, limit 0" in stop["text"]
+    assert "Mercy" not in stop["text"] + stop["html"]  # it names no account
     assert mail["recipients"] == ["sales-operations@example.com"]
     assert mail["subject"].startswith("[Platbook] 3 owner changes applied")
     for part in ("text", "html"):

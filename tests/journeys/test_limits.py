@@ -60,6 +60,9 @@ def test_the_second_plan_of_a_day_is_measured_with_the_first(narrow: Cli) -> Non
     stopped = narrow.run("apply")
     assert (stopped.code, owners(narrow)) == (4, [True, False])
     assert "owner_changes_24h: accounts change owner within 24h, limit 2" in stopped.said
+    assert narrow.run("apply").code == 4
+    subjects = [one.as_dict()["subject"] for one in narrow.sandbox.mails.messages]
+    assert [made["plan"] in one for one in subjects].count(True) == 1  # mailed when it was made, and not again
     assert narrow.run("apply", "--accept-guard", "owner_changes_24h", *WORDS).code == 0
     assert owners(narrow) == [True, True]
 
