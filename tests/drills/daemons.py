@@ -46,8 +46,8 @@ PER_SLOT = 3  # records of each system that one slot changes
 class Setup:
     """How fast everything goes."""
 
-    every_s: int = 2
-    ttl_s: float = 1.0
+    every_s: int = 4
+    ttl_s: float = 2.0
     daemons: int = 3
     slots: int = 200
     commands: bool = True

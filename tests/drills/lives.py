@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from jobs.apply import apply_plan
 from jobs.applying.model import Connected
 from jobs.applying.native import MapTranslation
 from mappings.load import load
+from store.database import Database, StoreError
 from store.leases import LeaseLost
 from tests.drills.crm import CrmFile
 from tests.drills.world import FIELD, PERSON, Place, deps, wire
@@ -82,9 +84,9 @@ class Fate:
             crm.edit(system, record_id, {FIELD[system]: f"human-{record_id}"})
 
 
-def live(place: Place, plan_id: str, fate: Fate, life: int) -> None:
+def live(place: Place, plan_id: str, fate: Fate, life: int, *, database: Database | None = None) -> None:
     """Apply the plan once, in this process; every SQL commit and CRM call is a point at which it may die."""
-    database, crm = place.database(), place.crm()
+    database, crm = database or place.database(), place.crm()
     engine = database._engine
     sa.event.listen(engine, "commit", fate.tick)
     try:
@@ -128,6 +130,20 @@ def over_http(place: Place, plan_id: str, base_url: str, org_ids: Mapping[str, s
         apply_plan(wire(place, database, connections, boot_id=f"boot-{life}"), plan_id, person=PERSON)
     finally:
         database.close()
+
+
+DISK_FULL = 7
+
+
+def over_http_on_a_full_disk(
+    place: Place, plan_id: str, base_url: str, org_ids: Mapping[str, str], life: int, room: int
+) -> None:
+    """The same, where no file may grow beyond so many bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        over_http(place, plan_id, base_url, org_ids, life)
+    except StoreError:
+        os._exit(DISK_FULL)
 
 
 SMALL = {Lane.CONDITIONAL: 10, Lane.BATCH: 10}

@@ -7,6 +7,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from sandbox.world import World
 from store import audit
 from store.plans import Plans
 from tests.drills.conftest import Places
-from tests.drills.lives import http_connections, killed, over_http, processes
+from tests.drills.lives import DISK_FULL, http_connections, killed, over_http, over_http_on_a_full_disk, processes
 from tests.drills.world import PERSON, Place, Wanted, save_plan, wire
 
 USERS = [make_id("005", 900 + number) for number in range(6)]
@@ -156,3 +157,18 @@ def test_sigkill_around_the_commit_of_a_write(new_place: Places, crms: Sandbox, 
     finish(place, crms, plan_id)
     assert judge(place, crms, plan_id) == {"verified": len(ACCOUNTS) + len(COMPANIES)}
     assert kills > 0
+
+
+@pytest.mark.parametrize("room", [150_000, 250_000, 400_000])
+def test_files_that_may_not_grow_stop_the_run_before_what_it_could_not_remember(
+    tmp_path: Path, crms: Sandbox, room: int
+) -> None:
+    place = Places(tmp_path, None)()
+    plan_id = plan(place)
+    arguments = (place, plan_id, crms.base_url, ORGS, 0, room)
+    process = processes().Process(target=over_http_on_a_full_disk, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode in (0, DISK_FULL)
+    finish(place, crms, plan_id)
+    assert judge(place, crms, plan_id) == {"verified": len(ACCOUNTS) + len(COMPANIES)}
