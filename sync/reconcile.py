@@ -34,7 +34,7 @@ from sync.segmentation.holders import confirmed_facts, holders
 from sync.segmentation.members import state_law, with_traits
 from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import describe_holders, of_accounts
-from sync.segmentation.standalone import judge
+from sync.segmentation.standalone import Judged, judge
 from sync.structure import lags, structure
 from sync.territory.books import winner
 from sync.territory.holds import Sides, stand, with_holds_of
@@ -92,8 +92,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     recorded = who_decides(linked, forest, policies, as_of, engine)
     deciding = engine.materialize(holders(tree.hierarchy, recorded, policies.authority))
     left = gone(forest.status)
-    evidence = _evidence(linked, deciding, left, mappings, as_of=as_of, engine=engine)
-    judged = judge(evidence, policies.tiers, policies.authority.standalone_kinds, engine)
+    judged = _judged(linked, deciding, left, mappings, as_of=as_of, engine=engine)
     about = About(
         world=world,
         links=links,
@@ -147,17 +146,18 @@ _NO_FACTS = frozenset(
 """Columns of accounts that no fact rests on: every account is copied once per organisation that it counts for."""
 
 
-def _evidence(
-    linked: Linked, deciding: Frame, left: Frame, mappings: Mappings, *, as_of: str, engine: Engine
-) -> Evidence:
-    """What tiers are made from: the organisations that are still there, without sources and addresses."""
-    known = linked.accounts.select(*(name for name in ACCOUNTS if name not in _NO_FACTS))
-    there = with_traits(known).join(left.select("account_id"), on="account_id", how="anti")
-    return Evidence(
-        accounts=engine.materialize(there),
+def _judged(linked: Linked, deciding: Frame, left: Frame, mappings: Mappings, *, as_of: str, engine: Engine) -> Judged:
+    """Facts and tiers of the organisations that are still there, by what is known of them besides their address."""
+    known = with_traits(linked.accounts.select(*(name for name in ACCOUNTS if name not in _NO_FACTS)))
+    if engine.count(left.head(1)):
+        known = known.join(left.select("account_id"), on="account_id", how="anti")
+    policies = mappings.policies
+    evidence = Evidence(
+        accounts=engine.materialize(known),
         holders=deciding,
         facts=linked.confirmed,
         law=mappings.law,
         as_of=as_of,
-        segments=mappings.policies.segments,
+        segments=policies.segments,
     )
+    return judge(evidence, policies.tiers, policies.authority.standalone_kinds, engine)

@@ -47,9 +47,7 @@ class Tree:
 
     hierarchy: Frame  # HIERARCHY, materialized
     cycles: tuple[Cycle, ...]
-    candidates: (
-        Frame  # EDGES that might have made a parent, with `edge_id`, `trust`, `rivals`; cycles' weakest left out
-    )
+    candidates: Frame  # edges that might have made a parent, with `trust`, `rivals`; cycles' weakest left out
 
 
 def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Tree:
@@ -70,21 +68,29 @@ def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, eng
     named = engine.materialize(_named(flat, nodes, members))
     _check_closure(named, engine)
     ordered = tuple(sorted(cycles, key=lambda cycle: (cycle.members, cycle.dropped)))
-    return Tree(hierarchy=named, cycles=ordered, candidates=candidates)
+    return Tree(hierarchy=named, cycles=ordered, candidates=candidates.drop("edge_id"))
+
+
+_SPENT = ("control", "state", "effective_to", "stated_to", "ended_seen")
+"""Columns of EDGES that nothing asks for once it is known which edges hold on the date."""
 
 
 def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Frame:
     """Edges that may make a parent on the date, once per (child, parent, kind); adds `edge_id`, `trust`, `rivals`."""
     above = nodes.filter(~one_of(nw.col("kind"), policy.boundary_types)).select(nw.col("account_id").alias("parent"))
     overrides = certain(nw.col("is_override"))
-    active = edges.filter(
-        (nw.col("state") == "ACTIVE") | certain((nw.col("state") == "ENDED") & (nw.col("effective_to") > as_of)),
-        one_of(nw.col("kind"), policy.control_edges),
-        (nw.col("child") != nw.col("parent")) | overrides,
-        nw.coalesce(nw.col("effective_from") <= as_of, nw.lit(True)),
-        nw.coalesce(nw.col("effective_to") > as_of, nw.lit(True)),
-        nw.coalesce("confidence_bp", nw.lit(0)) >= policy.min_confidence_bp,
-    ).join(above, on="parent", how="semi")
+    active = (
+        edges.filter(
+            (nw.col("state") == "ACTIVE") | certain((nw.col("state") == "ENDED") & (nw.col("effective_to") > as_of)),
+            one_of(nw.col("kind"), policy.control_edges),
+            (nw.col("child") != nw.col("parent")) | overrides,
+            nw.coalesce(nw.col("effective_from") <= as_of, nw.lit(True)),
+            nw.coalesce(nw.col("effective_to") > as_of, nw.lit(True)),
+            nw.coalesce("confidence_bp", nw.lit(0)) >= policy.min_confidence_bp,
+        )
+        .join(above, on="parent", how="semi")
+        .drop(*_SPENT)
+    )
     ranks = [(nw.col("source") == source, index) for index, source in enumerate(policy.source_priority)]
     parts = [nw.coalesce(nw.col(name), nw.lit("")) for name in ("child", "parent", "kind", "source", "source_ref")]
     described = active.with_columns(

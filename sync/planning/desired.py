@@ -90,10 +90,13 @@ def compare(
     """
     wanted = conform(desired, DESIRED)
     orphaned = engine.materialize(_orphaned(wanted, world))
+    open_rows = [_open_rows(part, world, policy, as_of, engine) for part in engine.parts(wanted)]
+    pieces = engine.parts(stack(open_rows))  # few as a rule; on first contact all of them
     words = told or partial(_of_records, wanted)
-    found = [_differences(part, words, world, policy, as_of, engine) for part in engine.parts(wanted)]
+    found = [_differences(piece, words, world, policy, as_of, engine) for piece in pieces]
     if engine.count(orphaned.head(1)):
-        found.append(_differences(orphaned, partial(_of_records, orphaned), world, policy, as_of, engine))
+        gone = _open_rows(orphaned, world, policy, as_of, engine)
+        found.append(_differences(gone, partial(_of_records, orphaned), world, policy, as_of, engine))
     return Compared(
         differences=found[0] if len(found) == 1 else engine.materialize(stack(found)),
         records=_record_counts(wanted, engine),
@@ -111,10 +114,17 @@ def _orphaned(wanted: Frame, world: World) -> Frame:
     return conform(keys, DESIRED)
 
 
-def _differences(wanted: Frame, told: Told, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
+def _open_rows(wanted: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
+    """The records of which a field is not settled, with all sides of all fields."""
     sides = adjusted(_side_by_side(wanted, world), world, policy, as_of, engine)
-    open_rows = engine.materialize(_thinned(sides, world))
-    detailed = engine.materialize(_with_details(open_rows, conform(told(open_rows.select(*_KEY)), DESIRED), world))
+    return engine.materialize(_thinned(sides, world))
+
+
+def _differences(
+    open_rows: Frame, told: Told, world: World, policy: ConflictPolicy, as_of: str, engine: Engine
+) -> Frame:
+    words = conform(told(open_rows.select(*_KEY)), DESIRED)
+    detailed = engine.materialize(_with_details(open_rows, words, world))
     rows = engine.materialize(_long(detailed, world))
     return engine.materialize(conform(_decided(rows, world, policy, as_of, engine), DIFFERENCES))
 

@@ -34,7 +34,8 @@ HOLDERS: Schema = {
 
 def confirmed_facts(world: World, links: Frame, as_of: str) -> Frame:
     """Facts with the account they are about; `in_force` is true on the date (first day counts, last day does not)."""
-    firms = links.join(
+    named = world.facts.select(nw.col("firm_id").alias("source_id")).unique()  # few firms have any
+    firms = links.join(named, on="source_id", how="semi").join(
         world.firms.select(nw.col("feed").alias("source"), nw.col("firm_id").alias("source_id")),
         on=["source", "source_id"],
         how="semi",
