@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.context import ForkServerProcess
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -84,13 +85,14 @@ class Fate:
             crm.edit(system, record_id, {FIELD[system]: f"human-{record_id}"})
 
 
-def live(place: Place, plan_id: str, fate: Fate, life: int, *, database: Database | None = None) -> None:
+def live(place: Place, plan_id: str, fate: Fate, life: int, *, database: Database | None = None, **more: Any) -> None:
     """Apply the plan once, in this process; every SQL commit and CRM call is a point at which it may die."""
     database, crm = database or place.database(), place.crm()
     engine = database._engine
     sa.event.listen(engine, "commit", fate.tick)
     try:
-        apply_plan(deps(place, database, crm, hook=fate.at(crm), boot_id=f"boot-{life}"), plan_id, person=PERSON)
+        given = deps(place, database, crm, hook=fate.at(crm), boot_id=f"boot-{life}", **more)
+        apply_plan(given, plan_id, person=PERSON)
     finally:
         sa.event.remove(engine, "commit", fate.tick)
         database.close()

@@ -13,6 +13,8 @@ from operator import add
 from pathlib import Path
 
 import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from jobs.settings import Settings
 from mappings.load import load
@@ -22,10 +24,12 @@ from tests.drills.conftest import Places
 from tests.drills.daemons import Setup, watch
 from tests.drills.flips import flip_all
 from tests.drills.fuzz import fuzz
+from tests.drills.machine import Installation
 from tests.drills.market import opened
 from tests.drills.outages import suffer
 from tests.drills.poisoned import POISONS, Day, ordinary_day, poisoned_day
 from tests.drills.races import LANES, Score, race
+from tests.drills.replay import crash_hash, duel_hash
 from tests.drills.report import DATABASES, databases, memory, only, postgres, row, sqlite, trials
 from tests.drills.storms import KINDS, Weather, quiet_calls, storm
 from tests.drills.trials import kill, late, simulate
@@ -254,6 +258,36 @@ def outages(seeds: range) -> int:
     return broken
 
 
+def machine(seeds: range) -> int:
+    """Random steps over one installation: so many examples of 50 steps."""
+    steps = settings(
+        max_examples=len(seeds), stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    row("examples", "steps of each", "broken")
+    row(*["---"] * 3)
+    broken = 0
+    try:
+        run_state_machine_as_test(Installation, settings=steps)
+    except AssertionError as error:
+        broken = 1
+        sys.stderr.write(f"{error}\n")
+    row(len(seeds), 50, broken)
+    return broken
+
+
+def replay(seeds: range) -> int:
+    """Every seed twice: the same history both times, or it is no simulation."""
+    row("simulation", "seeds", "other history the second time")
+    row(*["---"] * 3)
+    broken = 0
+    for name, hashed in (("deaths", crash_hash), ("two runs at one plan", duel_hash)):
+        with sqlite() as places:
+            unlike = sum(hashed(places(), seed) != hashed(places(), seed) for seed in seeds)
+        row(name, len(seeds), unlike)
+        broken += unlike
+    return broken
+
+
 def feeds(seeds: range) -> int:
     """Damaged deliveries of every layout, ten minutes of them."""
     mappings, verdicts, broken = load(), Counter[str](), 0
@@ -272,7 +306,7 @@ def feeds(seeds: range) -> int:
 
 SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "crashes": (crashes, 1000),
-    "kills": (kills, 67),
+    "kills": (kills, 70),
     "races": (races, 25),
     "storms": (storms, 25),
     "big-storms": (big_storms, 25),
@@ -281,6 +315,8 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "poisoned": (poisoned, 30),
     "undo": (undo, 1),
     "flips": (flips, 1),
+    "machine": (machine, 200),
+    "replay": (replay, 100),
     "calls": (costs, len(calls.PUSHED)),
     "feeds": (feeds, 200_000),
 }

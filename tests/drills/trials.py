@@ -33,8 +33,13 @@ def crash() -> None:
 
 def simulate(places: Callable[[], Place], seed: int) -> Counter[str]:
     """Several lives in one process: each dies with an exception that nothing catches, and all objects are dropped."""
-    rng, place = random.Random(seed), places()
-    plan_id = make(place)
+    place = places()
+    return judge(place, die_and_finish(place, seed))
+
+
+def die_and_finish(place: Place, seed: int) -> str:
+    """The lives of one seed, and the quiet ones after them; the plan's id."""
+    rng, plan_id = random.Random(seed), make(place)
     for life in range(LIVES):
         die_at = rng.randrange(1, POINTS) if life < LIVES - 1 else 0
         fate = Fate(seed=rng.randrange(1 << 30), die_at=die_at, die=crash, faults=life < LIVES - 1)
@@ -43,7 +48,7 @@ def simulate(places: Callable[[], Place], seed: int) -> Counter[str]:
         except Crash:
             continue
     finish(place, plan_id)
-    return judge(place, plan_id)
+    return plan_id
 
 
 def finish(place: Place, plan_id: str) -> None:

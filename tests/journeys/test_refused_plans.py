@@ -67,6 +67,16 @@ def test_credentials_of_another_organisation_refuse_the_plan(planned: Cli) -> No
     assert "belongs to organisation 00D000000000001EAA" in doctor.out
 
 
+def test_a_plan_that_is_applied_already_costs_no_write_and_is_no_error(planned: Cli) -> None:
+    planned.approve_all()
+    assert planned.apply_first().code == 0
+    before = planned.writes()
+    again = planned.run("apply")
+    assert again.code == 0
+    assert "is already applied; nothing was written" in again.out + again.said
+    assert planned.writes() == before
+
+
 def _refused(cli: Cli, result: Result, words: str) -> None:
     assert result.code == 6, result
     assert words in result.said
