@@ -315,6 +315,7 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "poisoned": (poisoned, 30),
     "undo": (undo, 1),
     "flips": (flips, 1),
+    "outages": (outages, 200),
     "machine": (machine, 200),
     "replay": (replay, 100),
     "calls": (costs, len(calls.PUSHED)),
