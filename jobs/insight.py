@@ -28,6 +28,9 @@ from sync.problem import Problem, Severity
 _LEADS = 10_000
 """Newest decisions on leads that lints look at."""
 
+_PLANS, _DAYS = 1000, 24
+"""Plans that are looked through for earlier payer classes, and days of them that are read."""
+
 _TABLES = ("links", "accounts", "hierarchy", "tiers", "ownership", "profiles")
 
 
@@ -49,7 +52,7 @@ class Insight:
         if self.window_days:
             narrowed = policies.kpis.model_copy(update={"window_days": self.window_days})
             policies = policies.model_copy(update={"kpis": narrowed})
-        return Found(world=world, policies=policies, as_of=self.as_of, **tables)
+        return Found(world=world, policies=policies, as_of=self.as_of, payer_history=self._payer_history(), **tables)
 
     @cached_property
     def standing(self) -> Frame:
@@ -161,6 +164,19 @@ class Insight:
             decides = row["account_id"] == row["holder_account_id"]
             if decides and row["account_tier"] == first and row["account_id"] not in recorded:
                 yield {"account_id": row["account_id"], "name": row["name"], "basis": "DEFAULT"}
+
+    def _payer_history(self) -> Frame | None:
+        """Payer classes as earlier plans knew them: the newest plan of each of the last days that had one."""
+        days: dict[str, str] = {}
+        for plan in self.wired.plans.list(limit=_PLANS):
+            days.setdefault(plan["as_of"], plan["id"])
+        parts = []
+        for day, plan_id in sorted(days.items())[-_DAYS:]:
+            kept = self.wired.snapshots.current(findings_source(plan_id), "profiles")
+            if kept is not None and day <= self.as_of:
+                table = self.wired.snapshots.read(kept).select(["account_id", "payer_class"])
+                parts.append(table.append_column("as_of", pa.array([day] * table.num_rows, pa.string())))
+        return self.wired.engine.from_arrow(pa.concat_tables(parts)) if parts else None
 
     def _moves(self) -> tuple[dict[str, Any], ...]:
         """Changes of ownership of the plan's window, for the organisation and all below it."""

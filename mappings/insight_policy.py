@@ -288,6 +288,23 @@ class Travel(Strict):
     detour_bp: int = Field(default=12_500, ge=10_000)  # roads against the straight line
 
 
+class MarketSize(Strict):
+    """How large the market is taken to be, US dollars a year."""
+
+    total_usd: dict[str, int]  # country -> total
+    addressable_usd: int  # of the total, what such products serve
+    serviceable_usd: int  # of that, what we offer: the base of the obtainable share
+    obtainable_bp: tuple[int, int]  # from, to
+
+
+class Experiment(Strict):
+    """A rule tried on some of the systems."""
+
+    id: str
+    starts_on: str  # ISO date; deals opened from then on count
+    share_bp: int = Field(default=5000, ge=1, le=9999)  # of systems it is tried on
+
+
 class KpiPolicy(Strict):
     """Windows, limits and benchmarks of KPIs and lints."""
 
@@ -309,6 +326,8 @@ class KpiPolicy(Strict):
     sla_days: int = 30
     size_correlation_bp: int = 8000
     min_territory_accounts: int = 20
+    market: MarketSize | None = None
+    experiments: tuple[Experiment, ...] = ()
     travel: Travel = Travel()
     geo_affiliated_from_bp: int = 5000  # share of a territory's hospitals whose system sits elsewhere
     benchmarks: dict[str, Benchmark] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from mappings.insight_policy import KpiPolicy
 from sync.engine import Engine, Frame
 from sync.frames import certain, count_where
 from sync.insight import sales
+from sync.insight.experiments import experiments_kpi
 from sync.insight.kpi import Counted, Kpi, Numbers, grouped, pct, percent
 from sync.insight.standing import Row, before
 from sync.insight.statistics import percentile, spread
@@ -29,6 +30,7 @@ def kpis(numbers: Numbers, engine: Engine) -> tuple[Kpi, ...]:
     makers: tuple[Callable[[Counted], Kpi], ...] = (
         *(_consolidation, _focus, _priorities, _lighthouses, _coverage, _ratio, _evenness),
         *(sales.lift_kpi, sales.win_rate_kpi, sales.cycle_kpi, sales.deal_size_kpi),
+        *(_market, experiments_kpi, sales.benchmarks_kpi),
         *(sales.attainment_kpi, sales.models_kpi, sales.differentiation_kpi),
     )
     found = [maker(book) for maker in makers]
@@ -188,6 +190,22 @@ def _focus(book: Counted) -> Kpi:
              "MIXED": "both sets: a hybrid model"}[word]  # fmt: skip
     note = ("an average between the two limits decides nothing by itself",) if word == "MIXED" else ()
     return Kpi(id="R06", name="Deal size focus", line=f"{word} at {average:,} USD: {suits}", notes=note)
+
+
+def _market(book: Counted) -> Kpi:
+    """R40: what the policy takes the market for; the obtainable share is one of the services, not of everything."""
+    market = book.numbers.policies.kpis.market
+    if market is None:
+        return Kpi(id="R40", name="Market size", line="no market is given in kpis.yaml")
+    low, high = (market.serviceable_usd * share // 10_000 for share in market.obtainable_bp)
+    rows = (
+        *({"of": f"total, {place}", "usd": usd} for place, usd in sorted(market.total_usd.items())),
+        {"of": "serviceable, all", "usd": market.addressable_usd},
+        {"of": "serviceable, our services", "usd": market.serviceable_usd},
+        {"of": "obtainable, from", "usd": low}, {"of": "obtainable, to", "usd": high},
+    )  # fmt: skip
+    line = f"{low:,} to {high:,} USD are obtainable of {market.serviceable_usd:,} USD for our services"
+    return Kpi(id="R40", name="Market size", line=line, rows=rows, chart="usd", by="of")
 
 
 def _priorities(book: Counted) -> Kpi:

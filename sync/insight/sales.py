@@ -12,6 +12,7 @@ from sync.insight.kpi import NO_BENCHMARK, OPEN_TYPE, Counted, Kpi, grouped, pct
 from sync.insight.standing import Row, before, days_between
 from sync.insight.statistics import differ, gap, kaplan_meier_median, median, shrunk, spread, wilson
 
+_DAYS_A_MONTH = 30.4375
 _ROUNDING = 1e-9  # 0.6 / 0.2 is a hair less than 3
 
 
@@ -38,7 +39,7 @@ def _by_benchmark(kind: str, deals: Iterable[Row], policy: KpiPolicy) -> dict[st
     """Deals of one type by the benchmark that fits their organisation; "" = none fits."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in deals:
-        groups[benchmark(kind, row["hospitals"], None, policy) or ""].append(row)
+        groups[benchmark(kind, row["hospitals"], row["providers"], policy) or ""].append(row)
     return dict(sorted(groups.items()))
 
 
@@ -80,9 +81,50 @@ def deal_size_kpi(book: Counted) -> Kpi:
         rows.append({"payer_class": payer, "won": len(won), "median_usd": None if middle is None else middle // 100,
                      "mean_usd": mean, "reading": "indicative" if len(won) < book.policy.min_n else ""})  # fmt: skip
     line = "; ".join(f"{r['payer_class']} {r['median_usd']:,} USD" for r in rows if r["median_usd"] is not None)
-    note = "payer class as known now; the class on the day of closing is used once earlier plans are kept long enough"
+    then = sum(bool(r["is_payer_then"]) for r in book.closed)
+    closed = len(book.closed)
+    note = f"payer class on the day of closing for {then:,} of {closed:,} closed deals, as known now for the rest"
     return Kpi(id="R50", name="Deal size by payer mix", line=line or "no won deal", rows=tuple(rows),
                chart="median_usd", by="payer_class", notes=(note,))  # fmt: skip
+
+
+def benchmarks_kpi(book: Counted) -> Kpi:
+    """R45: win rate, cycle and deal size of every class beside its benchmark; classes without one say so."""
+    parts: dict[str, list[Row]] = defaultdict(list)
+    for row in book.sold:
+        name = benchmark(row["org_type"] or "", row["hospitals"], row["providers"], book.policy) or NO_BENCHMARK
+        parts[name].append(row)
+    rows = tuple(_class_row(name, deals, book) for name, deals in sorted(parts.items()))
+    known = ", ".join(row["class"] for row in rows if row["class"] != NO_BENCHMARK)
+    line = f"deals of classes with a benchmark: {known or 'none'}" if rows else "no deal is known"
+    note = "systems of 6 to 10 hospitals and types without a published range have none; nothing is interpolated"
+    return Kpi(id="R45", name="Against benchmarks", line=line, rows=rows, notes=(note,))
+
+
+def _class_row(name: str, deals: Sequence[Row], book: Counted) -> Row:
+    mark = book.policy.benchmarks.get(name)
+    bounds = (mark.win_rate_bp, mark.cycle_months, mark.deal_usd) if mark else (None, None, None)
+    rate = wilson(*won_of(deals))
+    waits = [(days, bool(r["is_won"])) for r in deals if (days := _duration(r, book.numbers.as_of)) is not None]
+    months = None if (days := kaplan_meier_median(waits)) is None else round(days / _DAYS_A_MONTH, 1)
+    cents = median([r["amount_cents"] for r in deals if r["is_won"] and r["amount_cents"] is not None])
+    usd = None if cents is None else cents // 100
+    figures = (None if rate.rate is None else rate.rate * 10_000, months, usd)
+    against = [_against(figure, bound) for figure, bound in zip(figures, bounds, strict=True)]
+    return {
+        "class": name.replace("_", " "), "closed": rate.n, "win_rate_pct": pct(rate.rate), "win_rate": against[0],
+        "cycle_months": months, "cycle": against[1], "deal_usd": usd, "deal": against[2],
+        "reading": "indicative" if rate.n < book.policy.min_n else "",
+    }  # fmt: skip
+
+
+def _against(value: float | None, bounds: tuple[int, int] | None) -> str:
+    """Where a figure stands against a range."""
+    if bounds is None:
+        return NO_BENCHMARK
+    if value is None:
+        return "unknown"
+    return "below" if value < bounds[0] else "above" if value > bounds[1] else "within"
 
 
 def attainment_kpi(book: Counted) -> Kpi:

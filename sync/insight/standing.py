@@ -10,7 +10,7 @@ import narwhals as nw
 
 from mappings.policy import Policies, RepPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, count_where, null
+from sync.frames import cases, certain, conform, count_where, first_by, null
 from sync.identity.parties import live
 from sync.world import BOOL, INT, TEXT, Schema, World
 
@@ -41,6 +41,7 @@ STANDING: Schema = {
     "history": TEXT,
     "status": TEXT,
     "hospitals": INT,
+    "providers": INT,
     "beds": INT,
     "potential_cents": INT,
     "score_tenths": INT,
@@ -55,11 +56,14 @@ DEALS: Schema = {
     "account_id": TEXT,
     "org_type": TEXT,
     "segment": TEXT,
-    "payer_class": TEXT,
+    "payer_class": TEXT,  # on the day of closing where a plan of that time knows it, else as known now
+    "is_payer_then": BOOL,
     "account_tier": TEXT,
     "territory": TEXT,
     "assigned_rule": TEXT,
     "hospitals": INT,
+    "providers": INT,
+    "system_account_id": TEXT,
     "connection": TEXT,
     "owner": TEXT,
     "stage": TEXT,
@@ -85,6 +89,7 @@ class Found:
     profiles: Frame
     policies: Policies
     as_of: str
+    payer_history: Frame | None = None  # account_id, as_of, payer_class of earlier plans; None = none is kept
 
 
 def standing(found: Found, engine: Engine) -> Frame:
@@ -120,10 +125,40 @@ def deals(found: Found, standing_: Frame, engine: Engine) -> Frame:
         nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id"
     )
     about = standing_.select(
-        *("account_id", "org_type", "segment", "payer_class", "account_tier", "territory", "assigned_rule", "hospitals")
+        *(
+            "account_id",
+            "org_type",
+            "segment",
+            "payer_class",
+            "account_tier",
+            "territory",
+            "assigned_rule",
+            "hospitals",
+        ),
+        *("providers", "system_account_id"),
     )
     joined = found.world.opportunities.join(links, on=["connection", "record_id"], how="inner")
-    return engine.materialize(conform(joined.join(about, on="account_id", how="left"), DEALS))
+    table = engine.materialize(joined.join(about, on="account_id", how="left"))
+    if found.payer_history is None:
+        return engine.materialize(conform(table.with_columns(is_payer_then=nw.lit(value=False)), DEALS))
+    then = _payer_then(table, found.payer_history)
+    key = ["connection", "opportunity_id"]
+    dated = table.join(then, on=key, how="left").with_columns(is_payer_then=~nw.col("then").is_null())
+    return engine.materialize(conform(dated.with_columns(payer_class=nw.coalesce("then", "payer_class")), DEALS))
+
+
+def _payer_then(table: Frame, history: Frame) -> Frame:
+    """`connection`, `opportunity_id`, `then`: what the newest plan up to the day of closing knew."""
+    known = history.filter(~nw.col("payer_class").is_null()).select(
+        "account_id", nw.col("as_of").alias("known_on"), nw.col("payer_class").alias("then")
+    )
+    closed = table.filter(certain(nw.col("is_closed")), ~nw.col("close_date").is_null())
+    pairs = closed.select("connection", "opportunity_id", "account_id", "close_date").join(
+        known, on="account_id", how="inner"
+    )
+    before_it = pairs.filter(nw.col("known_on") <= nw.col("close_date"))
+    newest = first_by(before_it, ["connection", "opportunity_id"], ["known_on", "then"], descending=["known_on"])
+    return newest.select("connection", "opportunity_id", "then")
 
 
 def _holders_in_crm(found: Found) -> Frame:
