@@ -15,6 +15,7 @@ from sandbox.world import Request, World
 from store.plans import Plans
 from tests.drills.lives import WaitedTime, http_connections
 from tests.drills.races import LANES, LaneUnderTest, _fill, _wanted
+from tests.drills.sent import unasked
 from tests.drills.world import PERSON, Place, save_plan, wire
 
 ORGS = {"salesforce": "sf", "hubspot": "hs"}
@@ -118,6 +119,8 @@ def _apply(place: Place, sandbox: Sandbox, lane: LaneUnderTest, plan_id: str, wa
 
 
 def _look(place: Place, world: World, lane: LaneUnderTest, plan_id: str, weather: Weather) -> None:
+    wrong = unasked(world.requests, fields=[lane.native])
+    assert not wrong, wrong[:5]
     database = place.database()
     outcomes = Plans(database, place.files()).outcomes(plan_id)
     items = Plans(database, place.files()).load(plan_id).items.num_rows

@@ -17,6 +17,7 @@ from sandbox.server import Sandbox
 from sandbox.world import World
 from store.decisions import Acceptance
 from tests.drills.market import FIRST, HUBSPOT_REPS, MARIA, REPS, Market, account_id, fill, write_mappings
+from tests.drills.sent import unasked
 
 WITH_TEAM = 10  # every tenth account has a team
 OWNERSHIP = ("OwnerId", "Owner_Role__c", "Territory__c", "Routing_Queue__c")
@@ -26,6 +27,7 @@ FIELDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "hubspot": (OWNED_COMPANY, ("account_tier", "tier_status"), ("health_system",)),
 }
 """Fields that Platbook writes, in the groups that move together."""
+PLANNED = {name for groups in FIELDS.values() for group in groups for name in group}
 TABLES = {"salesforce": "Account", "hubspot": "companies"}
 Values = dict[tuple[str, str], dict[str, Any]]
 
@@ -52,9 +54,13 @@ def undo_trial(folder: Path, sandbox: Sandbox, *, systems: int, edits: int, seed
     assert not stop.at, stop
     written = _values(market.world)
     assert _teams(market.world) == team
+    wrong = unasked(market.world.requests, fields=PLANNED)
+    assert not wrong, wrong[:5]
     market.calendar.tomorrow()
     edited = _edit(market.world, random.Random(seed), edits, before)
     _undo(market)
+    wrong = unasked(market.world.requests, fields=PLANNED, nulls=True)  # what was empty before is emptied again
+    assert not wrong, wrong[:5]
     return _judged(market.world, before, written, edited, team)
 
 
