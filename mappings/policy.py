@@ -184,6 +184,7 @@ class ApprovalRule(Strict):
 
     of: str = Field(alias="class")  # a field group, * for every group, or guard_override
     accounts_over: int = Field(default=0, ge=0)  # the rule holds for more accounts than this in one apply
+    named_accounts: bool = False  # it also holds for every named account, however few there are
     approvers: int = Field(default=2, ge=1, le=5)  # verified persons
     not_author: bool = True  # who made the plan does not count
 

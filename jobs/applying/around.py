@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,7 +43,7 @@ def around(deps: ApplyDeps, plan: StoredPlan, policies: Policies, engine: Engine
     return Circumstances(
         moves=engine.table(others, MOVES) if others else None,
         own=engine.table(own, MOVES) if own else None,
-        named=_named(deps.database, plan, policies),
+        named=named_keys(deps.database, plan, policies.territories.named_accounts),
         local_time=local_time,
         lost_access=lost_access(deps, plan),
         missing_canaries=_missing_canaries(deps, policies.guards),
@@ -75,8 +75,9 @@ def _aged(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     return {**{name: row[name] for name in row if name != "at"}, "age_min": max(0, int(age // 60))}
 
 
-def _named(database: Database, plan: StoredPlan, policies: Policies) -> frozenset[str]:
-    keys = list(policies.territories.named_accounts)
+def named_keys(database: Database, plan: StoredPlan, named: Iterable[str]) -> frozenset[str]:
+    """Ids of named accounts: account ids, record ids, `connection:record id` where a hold makes them so."""
+    keys = list(named)
     with database.read() as conn:
         query = sa.select(crosswalk.c.account_id).where(crosswalk.c.source_id.in_(keys)).distinct()
         accounts = set(conn.scalars(query)) if keys else set()

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from jobs.applying.around import named_keys
 from jobs.applying.model import ApplyDeps, PlanRefused, Work
 from jobs.applying.selection import Selection
 from jobs.audit_head import rolled_back
 from jobs.persons import NotPermitted
 from mappings.policy import ConflictPolicy
+from store import journal
 from store.connections import Connections, Mode
 from store.decisions import Acceptance, Person
 from store.generation import restored_from
+from store.journal import JournalState
 from store.persons import Role, reaches
 from store.plans import StoredPlan, rules_applied_before
 from store.voices import acceptances, voices
@@ -67,9 +70,36 @@ def lacking(deps: ApplyDeps, plan: StoredPlan, work: Sequence[Work]) -> Mapping[
             found[one.item_id] = reason
     if policy.requires:
         heard = voices(deps.database, [one.fingerprint for one in work])
-        asks = [_ask(one, heard.get(one.fingerprint, frozenset())) for one in work if one.item_id not in found]
-        found |= missing(asks, policy.requires, author=plan.header.author)
+        named = _named_items(deps, plan)
+        asks = [
+            _ask(one, heard.get(one.fingerprint, frozenset()), is_named=one.item_id in named)
+            for one in work
+            if one.item_id not in found
+        ]
+        found |= missing(asks, policy.requires, author=plan.header.author, written=_written(deps, plan))
     return found
+
+
+def _named_items(deps: ApplyDeps, plan: StoredPlan) -> frozenset[str]:
+    """Items of named accounts, where a rule asks."""
+    if not any(rule.named_accounts for rule in deps.conflicts.requires):
+        return frozenset()
+    keys = named_keys(deps.database, plan, deps.named_accounts)
+    rows = plan.items.select(["item_id", "account_id", "connection", "record_id"]).to_pylist()
+    return frozenset(
+        row["item_id"]
+        for row in rows
+        if not keys.isdisjoint((row["account_id"], row["record_id"], f"{row['connection']}:{row['record_id']}"))
+    )
+
+
+def _written(deps: ApplyDeps, plan: StoredPlan) -> list[tuple[str, tuple[str, str]]]:
+    """(group, account) that this plan wrote already: it is one plan, however many sittings it is applied in."""
+    groups = dict(zip(*(plan.items[name].to_pylist() for name in ("item_id", "group")), strict=True))
+    with deps.database.read() as conn:
+        rows = journal.of_plan(conn, plan.id)
+    done = [row for row in rows if row.state is JournalState.VERIFIED and row.item_id in groups]
+    return [(groups[row.item_id], (row.connection, row.record_id)) for row in done]
 
 
 def require_may_accept(deps: ApplyDeps, plan: StoredPlan, accept: Sequence[Acceptance]) -> None:
@@ -116,5 +146,6 @@ def _has_new_rules(deps: ApplyDeps, plan: StoredPlan) -> bool:
     return rules_applied_before(deps.database, plan.id) not in ("", plan.header.ruleset_digest)
 
 
-def _ask(one: Work, heard: Collection[str]) -> Ask:
-    return Ask(item_id=one.item_id, group=one.group, account=(one.connection, one.record_id), voices=heard)
+def _ask(one: Work, heard: Collection[str], *, is_named: bool) -> Ask:
+    account = (one.connection, one.record_id)
+    return Ask(item_id=one.item_id, group=one.group, account=account, voices=heard, is_named=is_named)

@@ -30,6 +30,7 @@ def apply_deps(
         plan_digest=digest_check(wired.engine),
         recipients=policies.alerts.recipients,
         conflicts=policies.conflicts,
+        named_accounts=tuple(policies.territories.named_accounts),
         audit_head_file=wired.settings.audit_head_file,
         watched_fields=watched_fields(policies.conflicts),
         keeps_teams=wired.settings.salesforce.team_lane == "soap" and not policies.conflicts.blocks_teams,

@@ -20,18 +20,32 @@ class Ask:
     group: str
     account: tuple[str, str]  # connection, record id
     voices: Collection[str] = frozenset()  # verified persons whose newest word is yes
+    is_named: bool = False  # of a named account
 
 
-def missing(asks: Sequence[Ask], rules: Iterable[ApprovalRule], *, author: str) -> dict[str, str]:
-    """Item id -> what is still missing, of the items that need more voices; in the order given."""
+def missing(
+    asks: Sequence[Ask],
+    rules: Iterable[ApprovalRule],
+    *,
+    author: str,
+    written: Iterable[tuple[str, tuple[str, str]]] = (),
+) -> dict[str, str]:
+    """Item id -> what is still missing, of the items that need more voices; in the order given.
+
+    `written` are (group, account) that the same plan wrote already: they count into its size.
+    """
     accounts: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for ask in asks:
-        accounts[ask.group].add(ask.account)
-        accounts[EVERY_GROUP].add(ask.account)
-    held = [rule for rule in rules if len(accounts[rule.of]) > rule.accounts_over]
+    for group, account in [*written, *((ask.group, ask.account) for ask in asks)]:
+        accounts[group].add(account)
+        accounts[EVERY_GROUP].add(account)
+    listed = [(rule, len(accounts[rule.of]) > rule.accounts_over) for rule in rules]
     found: dict[str, str] = {}
     for ask in asks:
-        reasons = [_lack(ask.voices, rule, author) for rule in held if rule.of in (ask.group, EVERY_GROUP)]
+        reasons = [
+            _lack(ask.voices, rule, author)
+            for rule, is_large in listed
+            if rule.of in (ask.group, EVERY_GROUP) and (is_large or (rule.named_accounts and ask.is_named))
+        ]
         worst = next((reason for reason in reasons if reason), "")
         if worst:
             found[ask.item_id] = worst

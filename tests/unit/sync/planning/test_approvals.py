@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +38,21 @@ def test_above_the_size_every_item_needs_two_persons() -> None:
 def test_the_author_does_not_count_however_the_name_is_written() -> None:
     assert missing(asks(2, "ANA", "bea"), [rule()], author="ana")
     assert not missing(asks(2, "ANA", "bea"), [rule(not_author=False)], author="ana")
+
+
+def test_a_plan_applied_in_parts_is_one_plan() -> None:
+    written = [("ownership", ("salesforce", "w"))]
+    assert missing(asks(1), [rule()], author="ana", written=written)
+    assert missing(asks(1), [rule()], author="ana", written=[("hierarchy", ("salesforce", "w"))]) == {}
+    assert missing(asks(1), [rule()], author="ana", written=[("ownership", ("salesforce", "0"))]) == {}  # the same one
+
+
+def test_a_named_account_needs_two_persons_however_few_there_are() -> None:
+    both = rule().model_copy(update={"named_accounts": True})
+    plain, named = asks(2)[0], replace(asks(2)[1], is_named=True)
+    assert missing([plain], [both], author="ana") == {}
+    assert set(missing([named], [both], author="ana")) == {"i1"}
+    assert missing([named], [rule()], author="ana") == {}
 
 
 def test_a_rule_of_another_group_says_nothing() -> None:
