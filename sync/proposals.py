@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
+from mappings.canonical import MANAGED
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
 from sync.frames import Expr, cases, certain, null, one_of, text
@@ -77,7 +78,8 @@ class Proposals:
 def propose(world: World, findings: Findings, policies: Policies, engine: Engine) -> Proposals:
     """DESIRED of sync/planning/desired.py, the values for all live CRM records and the whole for any of them."""
     about = _About(findings, policies, engine)
-    records = engine.materialize(_records(world, findings.links))
+    shown = _shown(world)
+    records = engine.materialize(_linked(shown, findings.links))
     climbed = native_parents(findings.hierarchy, records, policies.hierarchy.max_rounds, engine)
     parents = engine.materialize(climbed)
     several = bool(engine.count(parents.filter(nw.col("parent_records") == SEVERAL).head(1)))
@@ -92,29 +94,47 @@ def propose(world: World, findings: Findings, policies: Policies, engine: Engine
         return _with_incumbent_parent(table, records) if several else table
 
     def told(keys: Frame) -> Frame:
-        mine = engine.materialize(records.join(keys.select(*_KEY), on=_KEY, how="semi"))
+        few = keys.select(*_KEY)
+        mine = records.join(few, on=_KEY, how="semi").join(shown.join(few, on=_KEY, how="semi"), on=_KEY, how="left")
+        mine = engine.materialize(mine)
         table = engine.materialize(beside(mine, about.in_words(mine.select("account_id").unique())))
-        return table.select(*_IDS, *_about_record(), *(one for field in _fields() for one in field))
+        return table.select(*_IDS, *_about_record(), *(one for columns in _fields().values() for one in columns))
 
-    wanted = beside(records, about.valued())
-    values = engine.materialize(wanted.select(*_IDS, *(one for field in _fields() for one in field[:2])))
+    wanted = records.join(shown.select(*_KEY, "crm_parent"), on=_KEY, how="left") if several else records
+    values = _values(beside(wanted, about.valued()), engine)
 
     def named(keys: Frame) -> Frame:
+        few = keys.select(*_KEY)
         names = findings.accounts.select("account_id", nw.col("name").alias("account_name"))
-        mine = values.join(keys.select(*_KEY), on=_KEY, how="semi").join(names, on="account_id", how="left")
-        shown = mine.join(records.select(*_KEY, "record_name"), on=_KEY, how="left")
-        return shown.with_columns(nw.coalesce("account_name", "record_name").alias("account_name"))
+        mine = values.join(few, on=_KEY, how="semi").join(names, on="account_id", how="left")
+        mine = mine.join(shown.join(few, on=_KEY, how="semi").select(*_KEY, "record_name"), on=_KEY, how="left")
+        return mine.with_columns(nw.coalesce("account_name", "record_name").alias("account_name"))
 
     return Proposals(values=values, named=named, told=told)
+
+
+def _values(table: Frame, engine: Engine) -> Frame:
+    """Value and kind per field. Kept are the values; of the kinds only what a value does not say: that it is to go."""
+    fields = _fields()
+    kept = [
+        one for name, (value, kind, *_) in fields.items() for one in (value, (kind == "clear").alias(f"{name}__clears"))
+    ]
+    values = engine.materialize(table.select(*_IDS, *kept))
+    kinds = {
+        name: cases([(nw.col(f"{name}__clears"), "clear"), (nw.col(name).is_null(), "abstain")], "value")
+        for name in fields
+    }
+    return values.select(*_IDS, *(c for n, kind in kinds.items() for c in (nw.col(n), kind.alias(f"{n}__kind"))))
 
 
 _KEY = ["connection", "record_id"]
 _IDS = (*_KEY, "account_id")
 
 
-def _fields() -> list[list[Expr]]:
+def _fields() -> dict[str, list[Expr]]:
     """Per field its columns: value, kind, rule, evidence and what blocks it."""
-    return [_parent(), _health_system(), *_ownership(), *_segmentation(), _score(), *_rescore()]
+    columns = [_parent(), _health_system(), *_ownership(), *_segmentation(), _score(), *_rescore()]
+    return dict(zip(MANAGED, columns, strict=True))
 
 
 def _about_record() -> list[Expr]:
@@ -127,12 +147,17 @@ def _about_record() -> list[Expr]:
     ]
 
 
-def _records(world: World, links: Frame) -> Frame:
-    linked = links.select(nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id")
-    wanted = live(world.records).select(
+def _shown(world: World) -> Frame:
+    """What the CRMs show of their live records: name and parent."""
+    return live(world.records).select(
         "connection", "record_id", nw.col("name").alias("record_name"), nw.col("parent").alias("crm_parent")
     )
-    return wanted.join(linked, on=["connection", "record_id"], how="inner")
+
+
+def _linked(shown: Frame, links: Frame) -> Frame:
+    """The live records with their account: connection, record_id, account_id."""
+    linked = links.select(nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id")
+    return shown.select(*_KEY).join(linked, on=_KEY, how="inner")
 
 
 class _About:

@@ -145,19 +145,23 @@ def _step(choice: Frame, name: str, index: int) -> Frame:
 
 
 def _per_account(units: Frame, chosen: Frame, territories: Frame) -> Frame:
-    joined = units.join(chosen, on="unit", how="left").join(territories, on="state", how="left")
+    """OWNERSHIP. A unit's evidence is written once: all its accounts show the same text."""
     system = json_text(nw.coalesce("unit_name", nw.lit("")))
-    evidence = text(
+    because = text(
         '{"unit":"', system, '","owner":"', nw.col("email"), '","because":"', json_text(nw.col("because")), '"}'
     )
-    regional = nw.col("is_regional") & ~nw.col("email").is_null()
     nobody = text('{"unit":"', system, '","owner":"no step of the policy names an active person"}')
+    named = units.group_by("unit").agg(nw.col("unit_name").max()).join(chosen, on="unit", how="left")
+    told = named.with_columns(evidence=nw.when(nw.col("email").is_null()).then(nobody).otherwise(because))
+    homeless = text('{"unit":"","owner":"no step of the policy names an active person"}')
+    joined = units.join(told.drop("unit_name"), on="unit", how="left").join(territories, on="state", how="left")
+    regional = nw.col("is_regional") & ~nw.col("email").is_null()
     return conform(
         joined.with_columns(
             unit_account_id=nw.col("unit"),
             owner_email=nw.col("email"),
             owner_role=cases([(regional, REGIONAL_ROLE)], nw.col("owner_role")),
-            evidence=nw.when(nw.col("email").is_null()).then(nobody).otherwise(evidence),
+            evidence=nw.coalesce(nw.col("evidence"), homeless),
         ),
         OWNERSHIP,
     )
