@@ -101,16 +101,17 @@ def main(sizes: list[int]) -> None:
     for size in sizes:
         made = tables(size, mappings.places)
         world = world_of(made)
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         found = link(world, mappings.policies.identity, mappings.places, engine)
-        seconds = time.perf_counter() - started
+        seconds, busy = time.perf_counter() - started, time.process_time() - processor
         rows = engine.rows(found.links)
         accounts: dict[str, set[str]] = {}
         for row in rows:
             accounts.setdefault(row["account_id"], set()).add(row["source_id"].removeprefix("001"))
         right = sum(len(ids) == 1 for ids in accounts.values())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{size:,} x {size:,}: {seconds:.1f} s, {peak:.0f} MiB, {right:,} of {len(accounts):,} accounts pure")
+        print(f"{size:,} x {size:,}: {seconds:.1f} s, {busy:.1f} s of processors, {peak:.0f} MiB", end="; ")
+        print(f"{right:,} of {len(accounts):,} accounts pure", flush=True)
 
 
 if __name__ == "__main__":

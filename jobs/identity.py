@@ -202,7 +202,7 @@ def _picture(title: str, parts: Mapping[str, int], said: str, marks: Mapping[str
     chance_ = chance(walked[-1][2])
     return Waterfall(
         title=title,
-        subtitle=f"{chance_:.1%} likely to be one organisation; {said}",
+        subtitle=f"{chance_:.2%} likely to be one organisation; {said}",
         steps=[(theme, start / 1000, end / 1000) for theme, start, end in walked],
         total="weight",
         marks=marks,

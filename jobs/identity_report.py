@@ -28,7 +28,7 @@ _NUMBERS = ("definitive_id", "npi", "ccn")
 class IdentityReport:
     """What is linked, how, what is left, and what contradicts itself. Shares are percent."""
 
-    by_source: Mapping[str, Mapping[str, int]]  # source -> how -> rows
+    by_source: Mapping[str, Mapping[str, int]]  # source -> how it was first linked -> rows
     accounts: int
     bands: tuple[Row, ...]  # per source: rows of each band and their share
     coverage: tuple[Row, ...]  # per source: rows with a counterpart in each other source
@@ -41,7 +41,9 @@ class IdentityReport:
 def report(wired: Wired) -> IdentityReport:
     """The report; duplicates need the model."""
     world, found = judged(wired)
-    links = list(wired.engine.rows(found.links.select("source", "source_id", "how", "account_id")))
+    first = {(row["source"], row["source_id"]): row["how"] for row in wired.crosswalk.table().to_pylist()}
+    rows = wired.engine.rows(found.links.select("source", "source_id", "how", "account_id"))
+    links = [_as_first_linked(row, first) for row in rows]
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
     for row in links:
         by_source[row["source"]][row["how"]] += 1
@@ -60,15 +62,28 @@ def report(wired: Wired) -> IdentityReport:
     )
 
 
+def _as_first_linked(row: Mapping[str, Any], first: Mapping[tuple[str, str], str]) -> Row:
+    """The row with how it was linked by the run that did it, where the crosswalk still knows."""
+    kept = first.get((row["source"], row["source_id"]), row["how"])
+    return {**row, "how": kept if row["how"] == "crosswalk" else row["how"]}
+
+
 def _bands(links: list[Row], found: Identity) -> Iterator[Row]:
-    """Every row in one band: how it is linked, or that it waits, or that nothing is like it."""
+    """Every row in one band: how it is linked, or that it waits, or that nothing is like it.
+
+    The row that an account began with is in the surest band of those that came to it.
+    """
     sizes = Counter(row["account_id"] for row in links)
     open_ = {party for pair in found.open_pairs for party in (pair.party, pair.other)}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    came: dict[str, set[str]] = defaultdict(set)  # the bands of those that came to an account
+    for row in links:
+        if row["how"] != "own":
+            came[row["account_id"]].add(_BAND_OF.get(row["how"], BANDS[2]))
     for row in links:
         alone = BANDS[4] if (row["source"], row["source_id"]) in open_ else BANDS[5]
-        is_linked = sizes[row["account_id"]] > 1
-        counts[row["source"]][_BAND_OF.get(row["how"], BANDS[2]) if is_linked else alone] += 1
+        own = {_BAND_OF.get(row["how"], BANDS[2])} if row["how"] != "own" else came[row["account_id"]] or {BANDS[1]}
+        counts[row["source"]][min(own, key=BANDS.index) if sizes[row["account_id"]] > 1 else alone] += 1
     for source, bands in sorted(counts.items()):
         for band in BANDS:
             if bands[band]:

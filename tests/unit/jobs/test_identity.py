@@ -160,6 +160,7 @@ def test_the_report_says_bands_coverage_duplicates_and_conflicts(filled: Wired, 
     assert bands["salesforce", "linked by the model"] == 1
     assert bands["salesforce", "waits"] == bands["definitive", "waits"] == 1
     assert sum(row["rows"] for row in told["bands"] if row["source"] == "salesforce") == len(RECORDS)
+    assert bands["definitive", "linked by the model"] == 1
     [covered] = [row for row in told["coverage"] if row["source"] == "definitive"]
     assert (covered["rows"], covered["of"]) == (1, 2)
     [duplicate] = told["duplicates"]
@@ -172,6 +173,12 @@ def test_the_report_says_bands_coverage_duplicates_and_conflicts(filled: Wired, 
     shown = run("identity", "report")
     assert "1 duplicates inside one CRM" in shown
     assert "is also on" in shown
+
+
+def test_the_bands_of_a_later_run_say_how_a_link_was_first_made(filled: Wired) -> None:
+    before = json.loads(run("identity", "report", "--json"))["bands"]
+    make_plan(filled, as_of="2026-01-06")
+    assert json.loads(run("identity", "report", "--json"))["bands"] == before
 
 
 def test_the_queue_begins_with_the_most_valuable_pair(filled: Wired) -> None:
