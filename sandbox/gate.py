@@ -228,7 +228,7 @@ def parsed_body(raw: bytes, content_type: str) -> Any:
 
 
 def _without_secrets(body: Any) -> Any:
-    secret = {"client_secret", "assertion", "refresh_token", "password", "token", "code"}
+    secret = {"client_secret", "assertion", "refresh_token", "password", "token", "tokenKey", "code"}
     return {k: v for k, v in body.items() if k not in secret} if isinstance(body, dict) else None
 
 
