@@ -22,19 +22,20 @@ class ChartError(ValueError):
 
 
 def bars(rows: Sequence[Mapping[str, Any]], *, by: str, value: str, title: str, subtitle: str = "") -> alt.LayerChart:
-    """Horizontal bars, largest first, with the interval where the rows have `low_pct` and `high_pct`."""
-    shown = [dict(row) for row in rows if row.get(value) is not None][:MAX_BARS]
+    """Horizontal bars, largest first, each with its number; and the interval where the rows have it in per cent."""
+    shown = [_labelled(row, by, value) for row in rows if row.get(value) is not None][:MAX_BARS]
     if not shown:
         raise ChartError(f"{title}: there is nothing to draw, no row has a {value.replace('_', ' ')}")
     order = alt.EncodingSortField(field=value, order="descending")
     y = alt.Y(f"{by}:N", sort=order, title=None)
     base = alt.Chart(alt.InlineData(values=shown))
     chart = base.mark_bar(color=_BAR, size=14).encode(
-        y=y, x=alt.X(f"{value}:Q", stack=None, title=value.replace("_", " "))
+        y=y, x=alt.X(f"{value}:Q", stack=None, title=_titled(value), axis=alt.Axis(tickCount=6))
     )
     layers: list[alt.Chart] = [chart]
     if {"low_pct", "high_pct"} <= shown[0].keys() and value.endswith("_pct"):
         layers.append(base.mark_rule(color=_RANGE, strokeWidth=3).encode(y=y, x="low_pct:Q", x2="high_pct:Q"))
+    layers.append(base.mark_text(align="left", dx=5, color=_MUTED).encode(y=y, x="_end:Q", text="_label:N"))
     drawn: alt.LayerChart = (
         alt.layer(*layers)
         .properties(title=alt.Title(title, subtitle=subtitle), width=520, height=alt.Step(24))
@@ -43,6 +44,23 @@ def bars(rows: Sequence[Mapping[str, Any]], *, by: str, value: str, title: str, 
         .configure_title(anchor="start", color=_INK, subtitleColor=_MUTED)
     )
     return drawn
+
+
+def _labelled(row: Mapping[str, Any], by: str, value: str) -> dict[str, Any]:
+    """The row with its number as text, and where that stands: behind the bar and behind the interval."""
+    number = row[value]
+    high = row.get("high_pct") if value.endswith("_pct") else None
+    text = f"{number:,.1f}" if isinstance(number, float) else f"{number:,}"
+    name = str(row.get(by) or "").replace("_", " ")
+    return {**row, by: name, "_label": text, "_end": max(number, high or number)}
+
+
+def _titled(value: str) -> str:
+    """A column's name as a title: `win_rate_pct` is a win rate in per cent."""
+    stem, _, unit = value.rpartition("_")
+    return {"pct": f"{stem.replace('_', ' ')}, %", "usd": f"{stem.replace('_', ' ')}, US dollars"}.get(
+        unit if stem else "", value.replace("_", " ")
+    )
 
 
 def stacked(

@@ -15,6 +15,7 @@ from jobs.present import PlanView, view_plan
 from jobs.scoring import score_lines
 from jobs.wiring import Wired
 from sync.planning.explain import explain, facts
+from sync.segmentation.handoff import handoff
 from sync.segmentation.telling import predicate_lines
 
 MAX_ACCOUNTS = 5
@@ -76,6 +77,9 @@ class _Findings:
         for row in self.rows("profiles", account_id):
             words = ", ".join(f"{name.replace('_', ' ')} {row[name]}" for name in said if row[name])
             yield f"profile: {words or 'nothing is known'}"
+            note = handoff(row, self._wired.mappings.policies.segments) if "topics" in row else ""
+            if note:
+                yield f"hand-off: {note}"
             yield from score_lines(self._wired, self.plan_id, row)
 
     def rows(self, name: str, account_id: str) -> list[dict[str, Any]]:

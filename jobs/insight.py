@@ -116,6 +116,7 @@ class Insight:
             mails=shown.mails,
             trigger_events=self._flagged(),
             audits=shown.audit_entries,
+            authority_rules=len(policies.authority.defaults) + len(policies.authority.needs),
         )
         return roadmap(given, self.wired.engine)
 

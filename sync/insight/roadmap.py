@@ -53,6 +53,7 @@ class Evidence:
     mails: int  # ownership mails sent
     trigger_events: int
     audits: int  # exports and audits that people made
+    authority_rules: int = 0  # defaults of who decides, and questions that are answered
     top_parents: int = 100
 
 
@@ -69,7 +70,7 @@ def _counts(given: Evidence, engine: Engine) -> Mapping[str, int]:
         count_where(~nw.col("org_type").is_null()).alias("typed"),
         count_where(~nw.col("line_1").is_null()).alias("lined"),
         count_where(~nw.col("account_tier").is_null()).alias("tiered"),
-        count_where(~nw.col("score_tenths").is_null()).alias("scored"),
+        count_where(~nw.col("score_tenths").is_null() & (nw.col("band") != "INSUFFICIENT")).alias("scored"),
         count_where(~nw.col("quadrant").is_null()).alias("placed"),
         count_where(~nw.col("segment").is_null()).alias("segmented"),
         count_where(decides).alias("deciding"),
@@ -122,7 +123,7 @@ def _top_parents(given: Evidence, engine: Engine) -> tuple[int, int]:
 def _second(given: Evidence, counts: Mapping[str, int]) -> Iterable[Item]:
     days = "31-60"
     yield _share(days, "Accounts placed in the opportunity matrix", counts["placed"], counts["accounts"])
-    yield _share(days, "Accounts scored", counts["scored"], counts["accounts"])
+    yield _share(days, "Accounts scored on enough knowledge", counts["scored"], counts["accounts"])
     yield _kpi(days, "White space listed", "R47", given.kpis)
     yield _item(days, "Territory model chosen", given.territories > 0, f"{given.territories} active territories")
     yield _kpi(days, "Balance report", "R52", given.kpis)
@@ -130,6 +131,8 @@ def _second(given: Evidence, counts: Mapping[str, int]) -> Iterable[Item]:
     left = len(open_.rows) if open_ else 0
     yield Item(days=days, item="One owner per system", state=State.PARTIAL if left else State.DONE,
                evidence=f"{left} systems with several owners")  # fmt: skip
+    rules = f"{given.authority_rules} rules say who decides for whom"
+    yield _item(days, "Rules for parents and affiliates", given.authority_rules > 0, rules)
     yield _item(days, "Conflict policy in force", given.conflict_rules > 0, f"{given.conflict_rules} fields have rules")
 
 
@@ -142,6 +145,9 @@ def _third(given: Evidence) -> Iterable[Item]:
     told = sum(bool(kpi.rows) for kpi in given.kpis)
     yield Item(days=days, item="KPIs measured", state=_state(told, len(given.kpis)),
                evidence=f"{told} of {len(given.kpis)} KPIs have data")  # fmt: skip
+    stale = next((len(lint.rows) for lint in given.lints if lint.id == "FM3-STALE"), 0)
+    yield Item(days=days, item="Hierarchy verified within the quarter", state=State.PARTIAL if stale else State.DONE,
+               evidence=f"{stale:,} systems verified longer ago")  # fmt: skip
     yield _item(days, "Audit trail kept", given.audits > 0, f"{given.audits} audit entries")
     yield _item(
         days, "Triggers on", given.trigger_events > 0, f"{given.trigger_events} accounts flagged for a new score"

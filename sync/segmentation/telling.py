@@ -31,8 +31,15 @@ def predicate_lines(policy: TierPolicy, predicates: str, evidence: str) -> Itera
 def _fact(name: str, known: Mapping[str, Any]) -> str:
     if name not in known:
         return f"{name} unknown"
-    source = known[name]["from"]
-    return f"{name} {known[name]['is']}" + (f" [{source}]" if source else "")
+    source, value = known[name]["from"], known[name]["is"]
+    percent = _percent(value) if name.endswith("_bp") else ""
+    return f"{name} {value}{percent}" + (f" [{source}]" if source else "")
+
+
+def _percent(value: str) -> str:
+    """Basis points as percent beside them; of bounds both ends."""
+    ends = [end for end in value.split(" to ") if end.isdigit()]
+    return f" ({' to '.join(f'{int(end) / 100:g}' for end in ends)} %)" if ends else ""
 
 
 def _better(policy: TierPolicy, letters: Mapping[str, str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from jobs.engines import PolarsEngine
 from sync.hierarchy.stated import AFFILIATIONS
+from sync.segmentation.handoff import handoff
 from sync.segmentation.referrals import referrals
 from sync.world import TEXT
 from tests.fixtures.small_world import Row, firm
@@ -175,3 +176,16 @@ def test_R74_the_topics_of_late_are_kept_strongest_first(profile_of: Profiles) -
     old = signal("1", "intent", "2025-06-01", topic="Long ago", strength=99)
     row = profile_of(firms=[firm("1", "One")], signals=[*signals, old])["1"]
     assert row["topics"] == "Pumps, Oncology, Nurses"
+
+
+def test_R74_the_hand_off_says_stage_topics_and_why(profile_of: Profiles) -> None:
+    asked = signal("1", "intent", "2026-01-05", topic="Pumps", strength=80)
+    firms = [firm("1", "One", staffed_beds=300)]
+    row = profile_of(
+        firms=firms, signals=[asked, signal("1", "demo_view", "2026-01-10"), signal("1", "form_fill", "2026-01-11")]
+    )["1"]
+    assert handoff(row, SEGMENTS) == (
+        "stage awareness; ready for sales; engaged with Pumps; in community-hospitals because "
+        "org_type is INDEPENDENT_HOSPITAL or CAH or CAH_LIKELY; talk about small teams"
+    )
+    assert handoff(dict.fromkeys(row), SEGMENTS) == ""

@@ -13,7 +13,7 @@ EVIDENCE = '{"org_type":{"is":"IDN","from":"7 hospitals"},"commercial_bp":{"is":
 def test_each_predicate_has_its_truth_its_facts_their_source_and_what_would_change_it() -> None:
     told = list(predicate_lines(POLICY, LETTERS, EVIDENCE))
     assert "is_idn is true: org_type IDN [7 hospitals]" in told
-    assert "commercial is true: commercial_bp 5500 [facts:f.csv:row 2]" in told
+    assert "commercial is true: commercial_bp 5500 (55 %) [facts:f.csv:row 2]" in told
     assert "no_gpo is unknown: gpo_covered unknown; true if gpo_covered is confirmed as false" in told
     assert told[-1] == "T1 would be earned by no_gpo alone"
 

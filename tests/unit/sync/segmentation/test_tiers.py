@@ -77,7 +77,7 @@ def one(hospital: Row, **changes: Any) -> tuple[Any, Any]:
     return row["org_type__lo"], row["org_type__hi"]
 
 
-def test_six_hospitals_make_an_idn_and_all_five_predicates_the_first_tier_for_every_member() -> None:
+def test_R28_R29_six_hospitals_make_an_idn_and_all_five_predicates_the_first_tier_for_every_member() -> None:
     found = tiers([system("900", "Prairie"), *members(6)], strong())
     assert {row["tier"] for row in found.values()} == {"T1"}
     assert found["1"]["holder_account_id"] == found["900"]["account_id"]
@@ -85,14 +85,14 @@ def test_six_hospitals_make_an_idn_and_all_five_predicates_the_first_tier_for_ev
     assert json.loads(found["1"]["evidence"])["commercial_bp"] == {"is": "5500", "from": "facts:f.csv:row 2"}
 
 
-def test_an_unknown_contract_keeps_the_tier_provisional_and_says_what_would_lift_it() -> None:
+def test_T17_an_unknown_contract_keeps_the_tier_provisional_and_says_what_would_lift_it() -> None:
     row = tiers([system("900", "Prairie"), *members(6)], strong(gpo_contract=None))["900"]
     assert (row["tier"], row["provisional"], row["could_be"], row["blocking"]) == ("T2", True, "T1", "gpo_covered")
     assert row["tier_status"] == "PROVISIONAL: T1 if gpo_covered is confirmed as false"
     assert "no_gpo=U" in row["predicates"]
 
 
-def test_one_false_predicate_rules_the_first_tier_out_whatever_is_unknown() -> None:
+def test_T18_one_false_predicate_rules_the_first_tier_out_whatever_is_unknown() -> None:
     row = tiers([system("900", "Prairie"), *members(6)], strong(commercial_share="40", gpo_contract=None))["900"]
     assert (row["tier"], row["provisional"], row["tier_status"]) == ("T2", False, "CONFIRMED")
 
