@@ -22,6 +22,7 @@ from sandbox.server import Sandbox
 from tests.drills import calls
 from tests.drills.conftest import Places
 from tests.drills.daemons import Setup, watch
+from tests.drills.edge import edits_during_pulls
 from tests.drills.flips import flip_all
 from tests.drills.fuzz import fuzz
 from tests.drills.machine import Installation
@@ -258,6 +259,19 @@ def outages(seeds: range) -> int:
     return broken
 
 
+def edge(seeds: range) -> int:
+    """Persons edit while pulls go through their pages."""
+    row("seeds", "edits during pulls", "records unknown after the next pull")
+    row(*["---"] * 3)
+    edits = unlike = 0
+    for seed in seeds:
+        with tempfile.TemporaryDirectory(prefix="platbook-drill-", dir=memory()) as text, Sandbox() as sandbox:
+            made, wrong = edits_during_pulls(Path(text) / "market", sandbox, seed)
+        edits, unlike = edits + made, unlike + wrong
+    row(len(seeds), edits, unlike)
+    return unlike
+
+
 def machine(seeds: range) -> int:
     """Random steps over one installation: so many examples of 50 steps."""
     steps = settings(
@@ -316,6 +330,7 @@ SECTIONS: dict[str, tuple[Callable[[range], int], int]] = {
     "undo": (undo, 1),
     "flips": (flips, 1),
     "outages": (outages, 200),
+    "edge": (edge, 25),
     "machine": (machine, 200),
     "replay": (replay, 100),
     "calls": (costs, len(calls.PUSHED)),
