@@ -55,7 +55,7 @@ def test_a_workbook_has_a_sheet_a_table_numbers_as_numbers_and_no_formula(tmp_pa
     assert book["empty"]["A1"].value == "nothing found"
 
 
-def test_intent_is_read_with_its_kind_and_a_person_becomes_a_hash(tmp_path: Path) -> None:
+def test_R75_intent_is_read_with_its_kind_and_a_person_becomes_a_hash(tmp_path: Path) -> None:
     bombora, sixsense = tmp_path / "bombora.csv", tmp_path / "sixsense.csv"
     bombora.write_text("Company Name,Domain,Topic Name,Composite Score,Date\nA,www.a.example,Pumps,72,2026-01-04\n")
     sixsense.write_text(

@@ -66,7 +66,7 @@ def test_an_unknown_feature_is_refused_with_the_one_that_was_meant(tmp_path: Pat
     assert "Did you mean strength?" in told
 
 
-def test_a_segment_needs_two_owners_known_facts_and_a_rule_of_its_own(tmp_path: Path) -> None:
+def test_R70_R76_a_segment_needs_two_owners_known_facts_and_a_rule_of_its_own(tmp_path: Path) -> None:
     def worse(policy: dict[str, Any]) -> None:
         texts(policy)
         first, second = policy["segments"][1], policy["segments"][2]

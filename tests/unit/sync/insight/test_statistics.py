@@ -13,7 +13,7 @@ from sync.insight.statistics import gap, kaplan_meier_median, percentile, rank_c
 POLICY = load().policies.kpis
 
 
-def test_T36_four_attainments_are_too_few_and_uneven_only_by_range() -> None:
+def test_T36_R51_four_attainments_are_too_few_and_uneven_only_by_range() -> None:
     values = [0.62, 0.95, 1.10, 1.33]
     assert attainment(values, POLICY).line.startswith("INSUFFICIENT: 4")
     told = attainment(values, POLICY.model_copy(update={"min_territories": 4})).line
@@ -30,7 +30,7 @@ def test_T38_one_territory_with_eight_of_twenty_first_tier_accounts_is_uneven() 
     assert told == "fullest territory 100 % above the mean, cv 55.9 %: uneven"
 
 
-def test_T39_segments_that_win_differently_and_segments_that_win_alike() -> None:
+def test_T39_R54_segments_that_win_differently_and_segments_that_win_alike() -> None:
     groups = dict(zip("abcd", ((18, 82), (30, 70), (35, 65), (45, 55)), strict=True))
     apart = differentiation(groups, POLICY).line
     assert apart == "differentiated: chi-square(3) = 17.37, p < .001, spread 27.0 points"

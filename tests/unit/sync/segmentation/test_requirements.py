@@ -189,3 +189,28 @@ def test_R74_the_hand_off_says_stage_topics_and_why(profile_of: Profiles) -> Non
         "org_type is INDEPENDENT_HOSPITAL or CAH or CAH_LIKELY; talk about small teams"
     )
     assert handoff(dict.fromkeys(row), SEGMENTS) == ""
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, "COMMUNITY_SYSTEM"), (5, "COMMUNITY_SYSTEM"), (6, "IDN")])
+def test_R03_two_to_five_hospitals_that_do_not_buy_centrally_are_a_community_system(
+    profile_of: Profiles, count: int, expected: str
+) -> None:
+    under = {"idn_id": "900", "idn_name": "P", "idn_parent_id": "900", "idn_parent_name": "P"}
+    firms = [firm(str(i), f"H{i}", zip5=f"6760{i}", **under) for i in range(1, count + 1)]
+    found = profile_of(firms=firms, facts=[fact("900", "procurement_centralized", "false")])
+    assert {found[str(i)]["org_type"] for i in range(1, count + 1)} <= {expected, None}
+    firms.append(firm("900", "P", firm_type="IDN", zip5=None, **under))
+    assert (
+        profile_of(firms=firms, facts=[fact("900", "procurement_centralized", "false")])["900"]["org_type"] == expected
+    )
+
+
+def test_R25_capitation_and_care_organisations_ask_for_the_total_cost_of_care_while_in_force(
+    profile_of: Profiles,
+) -> None:
+    firms = [firm("1", "Capitated"), firm("2", "In one", zip5="67602", aco="Care"), firm("3", "Plain", zip5="67603")]
+    year = [fact("1", "capitated", "true", valid_from="2025-01-01", valid_to="2026-01-01")]
+    during = profile_of(firms=firms, facts=year, as_of="2025-12-31")
+    after = profile_of(firms=firms, facts=year, as_of="2026-01-01")
+    assert [during[i]["roi_frame"] for i in "123"] == ["TOTAL_COST_OF_CARE", "TOTAL_COST_OF_CARE", None]
+    assert after["1"]["roi_frame"] is None

@@ -51,7 +51,7 @@ def one(row: dict[str, Any], of: ScorePolicy) -> tuple[int, int, str, dict[str, 
     return totals[0], covered[0], bands[0], json.loads(told[0])
 
 
-def test_T19_a_missing_dimension_takes_the_neutral_prior_and_does_not_count_as_covered() -> None:
+def test_T19_R31_a_missing_dimension_takes_the_neutral_prior_and_does_not_count_as_covered() -> None:
     # 0.40 x 80 + 0.25 x 40 + 0.15 x 50 + 0.20 x 60 = 61.5
     total, covered, _, told = one(T19_ROW, T19)
     assert (total, covered) == (615, 8500)

@@ -60,7 +60,7 @@ def test_R04_the_certificate_comes_before_the_flag_and_the_flag_before_the_beds(
     [("38.0", "22.0", "MIXED"), ("38.1", "22.0", "GOV_HEAVY")],
     ids=["60.0", "60.1"],
 )
-def test_T13_sixty_percent_is_not_yet_government_heavy(
+def test_T13_R23_sixty_percent_is_not_yet_government_heavy(
     profile_of: Profiles, medicare: str, medicaid: str, expected: str
 ) -> None:
     other = str(100 - float(medicare) - float(medicaid) - 30)

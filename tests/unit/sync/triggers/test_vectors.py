@@ -163,7 +163,7 @@ def test_T31_a_closed_hospital_hands_over_to_its_successor_and_counts_no_more() 
     assert not facts[event["account_id"]]
 
 
-def test_T32_a_change_of_owner_keeps_the_organisation_and_a_consolidation_retires_a_number() -> None:
+def test_T32_R21_a_change_of_owner_keeps_the_organisation_and_a_consolidation_retires_a_number() -> None:
     before = firm("1", "Mercy", ccn="050001")
     same = moved(*SOLD, firms=[firm("3", "Other", ccn="050002", zip5="67603")])
     assert same.events("OWNERSHIP_CHANGE")[0]["account_id"]
