@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from sync.engine import Engine, Frame
 
 BATCH_ROWS = 65_536
-PART_ROWS = 200_000
+PART_ROWS = 150_000
 """Records that are compared at once: what bounds the memory of a plan, while few parts mean few repeated joins."""
 
 _POLARS: dict[type[nw.dtypes.DType], Any] = {

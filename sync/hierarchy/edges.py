@@ -57,7 +57,7 @@ _STUB = pa.schema([("vendor_id", pa.string()), ("stub_id", pa.string())])
 class FeedEdges:
     """What the vendor's columns say of who belongs to whom."""
 
-    edges: Frame  # EDGES
+    edges: Frame  # EDGES; lazy
     stubs: Frame  # account_id, name, feed, vendor_id of parents without a row of their own
     blanks: Frame  # firms whose system vanished: feed, firm_id, account_id, name, previous_idn, ref
 
@@ -76,17 +76,21 @@ def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
         on=["feed", "parent_vendor"],
         how="inner",
     )
-    described = edges.with_columns(
+    told = edges.filter(nw.col("child") != nw.col("parent")).select(
+        *("child", "parent", "state", "effective_from", "effective_to"),
+        nw.col("feed").alias("source"),
+        nw.col("ref").alias("source_ref"),
+    )
+    # Kept is what differs from edge to edge; what all of them have in common is put beside it where it is read.
+    described = engine.materialize(told).with_columns(
         kind=nw.lit("SITE_OF"),
         control=nw.lit("UNKNOWN"),
         confidence_bp=nw.lit(FEED_CONFIDENCE_BP),
-        source=nw.col("feed"),
-        source_ref=nw.col("ref"),
         first_seen=nw.col("effective_from"),
-    ).filter(nw.col("child") != nw.col("parent"))
+    )
     named = ids.filter(nw.col("is_stub")).join(_vendor_names(world), on=["feed", "vendor_id"], how="left")
     stubs = first_by(named, ["account_id"], ["feed", "vendor_id"]).select("account_id", "name", "feed", "vendor_id")
-    return FeedEdges(edges=engine.materialize(conform(described, EDGES)), stubs=stubs, blanks=blanks)
+    return FeedEdges(edges=conform(described, EDGES), stubs=engine.materialize(stubs), blanks=blanks)
 
 
 _PAIR = ("feed", "child_vendor", "parent_vendor")
