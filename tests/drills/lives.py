@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -27,6 +27,7 @@ from jobs.apply import apply_plan
 from jobs.applying.model import Connected
 from jobs.applying.native import MapTranslation
 from mappings.load import load
+from mappings.schema import CrmMap
 from store.database import Database, StoreError
 from store.leases import LeaseLost
 from tests.drills.crm import CrmFile
@@ -188,7 +189,7 @@ def http_connections(
         "salesforce": SalesforceTarget(connect(credentials, policy=policy)),
         "hubspot": HubSpotTarget(HubSpotSession(settings, StaticToken("sandbox"), surroundings=around)),
     }
-    maps = load(None).crms
+    maps = _maps()
     return {
         name: Connected(
             id=name,
@@ -200,6 +201,12 @@ def http_connections(
         )
         for name, target in targets.items()
     }
+
+
+@cache
+def _maps() -> Mapping[str, CrmMap]:
+    """The shipped maps: the same in every trial."""
+    return load(None).crms
 
 
 def killed(process: ForkServerProcess) -> bool:

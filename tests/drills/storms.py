@@ -20,6 +20,7 @@ from tests.drills.world import PERSON, Place, save_plan, wire
 
 ORGS = {"salesforce": "sf", "hubspot": "hs"}
 SHARE = 0.3
+LATER_S = 60.0
 LANE_NAMES = ("Salesforce conditional", "HubSpot batch")
 
 KINDS: Mapping[str, Sequence[Fault]] = {
@@ -76,6 +77,7 @@ def storm(
             if name in quiet:
                 weather.calls = max(weather.calls, len(world.requests) / quiet[name])
             world.faults.clear()
+            waited.sleep(LATER_S)  # the next process does not know what the last one was asked to wait
             _apply(place, sandbox, lane, plan_id, waited)
             weather.early += early(world.requests, {fault.status: fault.retry_after for fault in KINDS[kind]})
             _look(place, world, lane, plan_id, weather)
