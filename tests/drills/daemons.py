@@ -178,12 +178,12 @@ class _Trial:
         if self.setup.commands:
             self._start(command)
         ends = time.time() + self.setup.slots * self.setup.every_s
-        quiet = 4 * self.setup.ttl_s + self.setup.every_s
+        quiet = 2 * self.setup.ttl_s + self.setup.every_s  # time to take over and to work
         strike = time.time() + 3
         while time.time() < ends:
             time.sleep(0.02)
             self._wake()
-            if time.time() > strike and not self.asleep and ends - time.time() > 2 * quiet:
+            if time.time() > strike and not self.asleep and ends - time.time() > quiet:
                 self._strike()
                 strike = time.time() + self.dice.uniform(0.6, 1.4) * quiet
 
