@@ -147,14 +147,22 @@ def _segments() -> list[pl.Expr]:
     by_type = pl.when(low == high).then(low)
     mod = ["STRONG", "MODERATE"]
     strong = c("oncology_strength__lo").is_in(mod) & c("oncology_strength__hi").is_in(mod)
-    cohort = (c("ehr_vendor") == "EPIC") & strong
+    groups = c("org_type").is_in(["PHYSICIAN_GROUP", "ASC"])
+    cohorts = {
+        "epic-oncology@1": (c("ehr_vendor") == "EPIC") & strong,
+        "expansion-government@1": (c("payer_class") == "GOV_HEAVY") & (c("expansion_bp") >= 5000),
+        "nurse-led-groups@1": groups & (c("full_practice_bp") >= 5000),
+    }
+    listed = pl.concat_str(
+        [pl.when(holds).then(pl.lit(f",{name}")) for name, holds in cohorts.items()], ignore_nulls=True
+    )
     version = pl.when(strategic | by_type.is_not_null()).then(pl.lit(1, dtype=pl.Int64))
     potential = {kind: usd * 100 for kind, usd in POTENTIAL_USD.items()}
     return [
         pl.when(strategic).then(pl.lit("strategic-systems")).otherwise(by_type).alias("segment"),
         version.alias("segment_version"),
         pl.when(strategic).then(by_type + "@1").alias("other_segments"),
-        pl.when(cohort).then(pl.lit("epic-oncology@1")).alias("cohorts"),
+        pl.when(listed != "").then(listed.str.slice(1)).alias("cohorts"),
         c("org_type").replace_strict(potential, default=None, return_dtype=pl.Int64).alias("potential_cents"),
     ]
 

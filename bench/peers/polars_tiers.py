@@ -9,6 +9,8 @@ import polars as pl
 from bench.peers.rules import (
     CON,
     DAYS,
+    EXPANDED,
+    FULL_PRACTICE,
     KIND_PATTERNS,
     LINES,
     NON_CON,
@@ -126,6 +128,8 @@ def _sums(traits: pl.DataFrame, by: str) -> pl.DataFrame:
         revenue.sum().alias("revenue_sum"),
         (h & c("gov").is_null()).sum().cast(pl.Int64).alias("mix_missing"),
         (h & c("free")).sum().cast(pl.Int64).alias("free_sites"),
+        (h & c("state").is_in(EXPANDED)).sum().cast(pl.Int64).alias("expanded_sites"),
+        (h & c("state").is_in(FULL_PRACTICE)).sum().cast(pl.Int64).alias("practice_sites"),
         (h & ~c("ruled")).sum().cast(pl.Int64).alias("unruled"),
         pl.when(c("free")).then(c("oncology_share_bp") * revenue).sum().alias("free_part"),
         c("providers").sum().alias("providers_sum"),
@@ -219,7 +223,15 @@ def _sites() -> dict[str, pl.Expr]:
 
     low = share(c("free_sites"))
     source = pl.when(earned).then(text("oncology revenue at sites outside certificate of need"))
+    sites = {"expansion_bp": ("expanded_sites", EXPANDED), "full_practice_bp": ("practice_sites", FULL_PRACTICE)}
+    laws = {
+        name: pl.when(h > 0)
+        .then(c(count) * 10_000 // h)
+        .otherwise(c("own_state").is_in(states).cast(pl.Int64) * 10_000)
+        for name, (count, states) in sites.items()
+    }
     return {
+        **laws,
         "non_con_bp__lo": low,
         "non_con_bp__hi": share(c("free_sites") + c("unruled")),
         "non_con_bp__from": source.when(low.is_not_null()).then(text("certificate-of-need rules of the sites' states")),

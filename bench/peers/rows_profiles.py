@@ -73,7 +73,10 @@ def _described(found: Facts, tier: str) -> dict[str, Any]:
         "potential_cents": POTENTIAL_USD[settled] * 100 if settled in POTENTIAL_USD else None,
         "status": "ACTIVE",
         "is_lighthouse": False,
-        **_segment(org, tier, profile, vendor, found.known["oncology_strength"]),
+        "expansion_bp": found.expansion,
+        "full_practice_bp": found.practice,
+        **_segment(org, tier, profile),
+        "cohorts": _cohorts(found, settled, vendor),
     }
 
 
@@ -114,17 +117,27 @@ def _profile(org: Bounds, settled: str | None, hospitals: int, beds: int | None)
     return None
 
 
-def _segment(org: Bounds, tier: str, profile: str | None, vendor: str | None, strength: Bounds) -> dict[str, Any]:
+def _segment(org: Bounds, tier: str, profile: str | None) -> dict[str, Any]:
     low, high = SEGMENTS.get(org.low), SEGMENTS.get(org.high)
     by_type = low if low == high else None
     strategic = tier == "T1" or profile == "enterprise_idn"
-    strong = strength.low in ("STRONG", "MODERATE") and strength.high in ("STRONG", "MODERATE")
     return {
         "segment": "strategic-systems" if strategic else by_type,
         "segment_version": 1 if strategic or by_type else None,
         "other_segments": f"{by_type}@1" if strategic and by_type else None,
-        "cohorts": "epic-oncology@1" if vendor == "EPIC" and strong else None,
     }
+
+
+def _cohorts(found: Facts, settled: str | None, vendor: str | None) -> str | None:
+    strength = found.known["oncology_strength"]
+    strong = strength.low in ("STRONG", "MODERATE") and strength.high in ("STRONG", "MODERATE")
+    heavy = _payer_class(found.known["gov_bp"], found.known["commercial_bp"]) == "GOV_HEAVY"
+    cohorts = {
+        "epic-oncology@1": vendor == "EPIC" and strong,
+        "expansion-government@1": heavy and (found.expansion or 0) >= 5000,
+        "nurse-led-groups@1": settled in ("PHYSICIAN_GROUP", "ASC") and (found.practice or 0) >= 5000,
+    }
+    return ",".join(name for name, holds in cohorts.items() if holds) or None
 
 
 def _score(values: Sequence[dict[str, Any]]) -> None:

@@ -13,6 +13,8 @@ from bench.peers.rows_accounts import Account
 from bench.peers.rules import (
     CON,
     DAYS,
+    EXPANDED,
+    FULL_PRACTICE,
     KIND_PATTERNS,
     LINES,
     NON_CON,
@@ -66,6 +68,8 @@ class Facts:
     beds: int | None
     vendors: dict[str, int]
     aco: int
+    expansion: int | None  # share of sites in states that expanded Medicaid, basis points
+    practice: int | None  # in states where nurse practitioners practise fully
     note: str | None
 
 
@@ -134,6 +138,8 @@ def facts(holder: Account, members: Iterable[Account]) -> Facts:
         beds=sum(beds) if all(count is not None for count in beds) else None,
         vendors=vendors,
         aco=sum(account.own.get("aco") is not None for account in hospitals),
+        expansion=_lawful(holder, hospitals, EXPANDED),
+        practice=_lawful(holder, hospitals, FULL_PRACTICE),
         note=f"basis: {DAYS}" if known["gov_bp"].low is not None else None,
     )
 
@@ -220,6 +226,12 @@ def _sites(holder: Account, hospitals: Sequence[Account], revenue: Mapping[str, 
     open_sites = sum(state not in NON_CON and state not in CON for state, _, _ in parts)
     count = len(hospitals)
     return Bounds(free_sites * 10_000 // count, (free_sites + open_sites) * 10_000 // count, law)
+
+
+def _lawful(holder: Account, hospitals: Sequence[Account], states: Sequence[str]) -> int | None:
+    if not hospitals:
+        return 10_000 if holder.get("state") in states else 0
+    return sum(account.get("state") in states for account in hospitals) * 10_000 // len(hospitals)
 
 
 def _vendor(name: str | None) -> str | None:

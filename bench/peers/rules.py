@@ -85,6 +85,8 @@ KIND_PATTERNS = (
 OWN_KINDS = ("POST_ACUTE", "ASC", "PHYSICIAN_GROUP", "OTHER")
 STANDALONE_KINDS = ("HOSPITAL", "PHYSICIAN_GROUP", "ASC")
 NON_CON, CON = ("KS", "TX", "CO"), ("IA", "NE", "MO", "OK", "AR")
+EXPANDED, FULL_PRACTICE = ("IA", "NE", "MO", "OK", "CO", "AR"), ("KS", "IA", "NE", "CO")
+"""States that expanded Medicaid; states where nurse practitioners practise fully."""
 REGION = {"KS": "MIDWEST", "IA": "MIDWEST", "NE": "MIDWEST", "MO": "MIDWEST", "OK": "SOUTH", "TX": "SOUTH"} | {
     "CO": "WEST",
     "AR": "SOUTH",
