@@ -58,7 +58,7 @@ def test_the_shipped_model_weighs_known_features_only() -> None:
 
 def test_a_waterfall_ends_at_the_score() -> None:
     lines = waterfall({"to begin with": -4000, "name": 5000, "phone": -250})
-    assert [line.split("  ")[0].strip() for line in lines] == ["to begin with", "name", "phone", "score"]
+    assert [line.split("  ")[0].strip() for line in lines] == ["to begin with", "name", "phone", "weight"]
     assert lines[-1].endswith("+0.75")
 
 

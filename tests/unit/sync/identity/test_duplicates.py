@@ -11,16 +11,15 @@ from sync.identity.judge import link
 from sync.world import LINK_DECISIONS, World
 from tests.fixtures.small_world import account, company, firm, world
 
+MAPPINGS = load()
 PLACE = {"street": "2220 Canterbury Drive", "phone": "7856235000"}
 BARE = {"street": "2220 Canterbury Drive", "phone": None}
 
 
 def found(made: World) -> list[Duplicate]:
-    engine, mappings = PolarsEngine(), load()
-    model = mappings.policies.identity.model
-    assert model is not None
-    links = link(made, mappings.policies.identity, mappings.places, engine).links
-    return list(find_duplicates(made, links, mappings.places, model, engine))
+    engine, policy, places = PolarsEngine(), MAPPINGS.policies.identity, MAPPINGS.places
+    assert policy.model is not None
+    return list(find_duplicates(made, link(made, policy, places, engine).links, places, policy.model, engine))
 
 
 def pairs(made: World) -> list[tuple[str, str]]:

@@ -21,6 +21,8 @@ from sync.identity.rivals import best_other
 from sync.identity.traits import COUNTED, RAW, Traits, make_traits, word_weights
 from tests.fixtures.small_world import Row, account, firm, world
 
+MAPPINGS = load()
+
 
 def traits(*parties: Row) -> Traits:
     blank = dict.fromkeys(RAW, None) | {"rank": 10, "wrong_class": False, "phone_holders": 1, "domain_holders": 1}
@@ -28,7 +30,7 @@ def traits(*parties: Row) -> Traits:
     schema = pa.schema([(name, pa.string()) for name in RAW] + [(COUNTED[0], pa.int64()), (COUNTED[1], pa.bool_())])
     for name in COUNTED[2:]:
         schema = schema.append(pa.field(name, pa.int64()))
-    return make_traits(pa.Table.from_pylist(rows, schema=schema), load().places, {"hospital": 0})
+    return make_traits(pa.Table.from_pylist(rows, schema=schema), MAPPINGS.places, {"hospital": 0})
 
 
 def of_pair(one: Row, other: Row) -> dict[str, int]:
@@ -128,7 +130,7 @@ def pairs(left: list[Row], right: list[Row], largest: int = 400) -> set[tuple[st
     engine = PolarsEngine()
     parties = make_parties(world(firms=left, records=right), engine).select(*BLOCKED)
     mine, theirs = (parties.filter(nw.col("source") == name) for name in ("definitive", "salesforce"))
-    found = candidates(mine, theirs, load().places, largest, engine)
+    found = candidates(mine, theirs, MAPPINGS.places, largest, engine)
     return {(row["source_id"], row["source_id__other"]) for row in engine.rows(found)}
 
 
@@ -149,8 +151,7 @@ def test_a_block_that_is_too_large_is_dropped_whole() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_parts_of_a_score_sum_to_it_exactly(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    model = load().policies.identity.model
+    random, model = np.random.default_rng(seed), MAPPINGS.policies.identity.model
     assert model is not None
     features = {name: random.integers(0, ONE + 1, 5) for name in (*PAIR_FEATURES, *RIVAL_FEATURES)}
     features["first_score"] = random.integers(-12 * ONE, 12 * ONE, 5)
