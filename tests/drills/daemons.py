@@ -184,8 +184,8 @@ class _Trial:
             time.sleep(0.02)
             self._wake()
             if time.time() > strike and not self.asleep and ends - time.time() > quiet:
-                self._strike()
-                strike = time.time() + self.dice.uniform(0.6, 1.4) * quiet
+                is_hit = self._strike()
+                strike = time.time() + (self.dice.uniform(0.6, 1.4) * quiet if is_hit else 0.5)
 
     def end(self) -> None:
         for pid in list(self.asleep):
@@ -204,12 +204,12 @@ class _Trial:
         assert process.pid
         self.processes[process.pid] = process
 
-    def _strike(self) -> None:
-        """Kill or stop the leader, or now and then whoever holds a connection."""
+    def _strike(self) -> bool:
+        """Kill or stop the leader, or now and then whoever holds a connection; False where nobody does."""
         name = LEASE if self.dice.random() < 0.7 else self.dice.choice(sorted(RECORDS))
         pid = self._holder(name)
         if pid not in self.processes:
-            return
+            return False
         self.hit[pid] = time.time()
         if self.dice.random() < 0.5:
             os.kill(pid, signal.SIGKILL)
@@ -220,6 +220,7 @@ class _Trial:
             os.kill(pid, signal.SIGSTOP)
             self.watch.sleeps += 1
             self.asleep[pid] = time.time() + self.setup.ttl_s * self.dice.uniform(1.5, 3)
+        return True
 
     def _wake(self) -> None:
         for pid, at in list(self.asleep.items()):
