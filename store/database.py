@@ -92,6 +92,8 @@ class Database:
     def state(self) -> Iterator[sa.Connection]:
         """One change of state: all of it or none, no other writer in between (SQLite) or on the locked rows."""
         with self._transaction({"begin": "BEGIN IMMEDIATE"} if self.is_sqlite else {}) as conn:
+            if not self.is_sqlite:
+                self._limit_locks(conn)
             yield conn
 
     def migrate(self) -> None:
@@ -134,6 +136,12 @@ class Database:
         with self._explained(), self._engine.connect() as conn, conn.execution_options(**options).begin():
             self._require_schema(conn)
             yield conn
+
+    def _limit_locks(self, conn: sa.Connection) -> None:
+        """A process that sleeps in a transaction loses it, or its locks would keep every other one waiting as long."""
+        limit_ms = round(self._busy_timeout_s * 1000)
+        names = ("idle_in_transaction_session_timeout", "lock_timeout")
+        conn.exec_driver_sql("; ".join(f"SET LOCAL {name} = {limit_ms}" for name in names))
 
     def _require_schema(self, conn: sa.Connection) -> None:
         try:
@@ -273,6 +281,11 @@ _DIAGNOSES = (
     (
         "database is locked",
         "another process has held its write lock for too long",
+        "Wait for the other run to end, then try again",
+    ),
+    (
+        "lock timeout",
+        "another process has held a lock for too long",
         "Wait for the other run to end, then try again",
     ),
     ("disk is full", "the disk is full", "Free some space, then try again; nothing was half written"),

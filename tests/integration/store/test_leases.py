@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
-from store.database import Database
+from store.database import Database, StoreError
 from store.leases import Lease, LeaseHeld, LeaseLost, Leases, require_epoch
 
 
@@ -116,3 +117,30 @@ def test_keeping_renews_in_the_background_and_gives_back(database: Database) -> 
     with leases.keeping(lease):
         assert renewed.wait(5)
     assert leases.acquire("salesforce", op="apply").epoch == 2
+
+
+@pytest.mark.postgres
+def test_a_process_that_sleeps_in_a_transaction_does_not_keep_the_lease(
+    database: Database, connect: Callable[[], Database]
+) -> None:
+    """As one does that is stopped while it renews: the server ends its session, and the next one gets the lease."""
+    if database.is_sqlite:
+        pytest.skip("a stopped process keeps SQLite's lock until it is killed or goes on")
+    url = database.url.render_as_string(hide_password=False)
+    sleeper, other = Database(url, busy_timeout_s=0.5), Database(url, busy_timeout_s=0.2)
+    lease = Leases(sleeper, ttl_s=-1).acquire("salesforce", op="apply")
+    taken: list[Lease] = []
+
+    def sleep_in_a_transaction() -> None:
+        with sleeper.state() as conn:
+            require_epoch(conn, lease)
+            for _ in range(50):
+                with suppress(StoreError):
+                    taken.append(Leases(other).acquire("salesforce", op="apply"))
+                    return
+
+    with pytest.raises(StoreError):
+        sleep_in_a_transaction()
+    assert [one.epoch for one in taken] == [2]
+    for one in (sleeper, other):
+        one.close()
