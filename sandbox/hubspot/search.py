@@ -33,7 +33,7 @@ def search(call: Call) -> Reply:
     limit, start = _window(given)
     tests = _groups(call, object_type, given)
     rows = [row for row in _indexed(call, object_type) if any(all(t(row) for t in group) for group in tests)]
-    rows = _sorted(call, object_type, _with_words(object_type, rows, given.get("query")), given.get("sorts") or [])
+    rows = _sorted(call, object_type, _with_words(object_type, rows, given.get("query")), _sorts(given))
     chosen = rows[start : start + limit]
     body: dict[str, Any] = {
         "total": len(rows),
@@ -150,6 +150,13 @@ def _with_words(object_type: str, rows: list[Record], query: Any) -> list[Record
         return rows
     texts = ((row, " ".join(str(row.get(c) or "").lower() for c in _TEXT_COLUMNS[object_type])) for row in rows)
     return [row for row, text in texts if all(word in text for word in words)]
+
+
+def _sorts(given: Mapping[str, Any]) -> list[Any]:
+    value = given.get("sorts") or []
+    if not isinstance(value, list):
+        raise invalid("Invalid input JSON: sorts must be a list")
+    return value
 
 
 def _sorted(call: Call, object_type: str, rows: list[Record], sorts: list[Any]) -> list[Record]:

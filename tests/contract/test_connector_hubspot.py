@@ -73,7 +73,7 @@ def connect(crm: Sandbox, waits: list[float]) -> Iterator[Connect]:
     opened: list[HubSpotSession] = []
 
     def connect(credentials: Any = None, **settings: Any) -> HubSpotSession:
-        around = Surroundings(sleep=waits.append, chance=lambda: 0.0)
+        around = Surroundings(sleep=waits.append, clock=lambda: sum(waits), chance=lambda: 0.0)
         values = {"base_url": crm.base_url, "requests_per_10s": 0, "searches_per_s": 0, **settings}
         session = HubSpotSession(HubSpotSettings(**values), credentials or StaticToken("sandbox"), surroundings=around)
         opened.append(session)

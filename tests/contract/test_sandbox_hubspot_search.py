@@ -115,6 +115,7 @@ def test_beyond_ten_thousand_results_there_is_no_paging(world: World, client: Cl
         "long query": {"query": "x" * 3001},
         "two sorts": {"sorts": ["name", "domain"]},
         "unknown sort": {"sorts": ["nonsense"]},
+        "sorts that are no list": {"sorts": True},
     }.values(),
 )
 def test_a_search_that_breaks_a_limit_is_refused(client: Client, request_body: dict[str, object]) -> None:
