@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,8 @@ from sync.world import Reconciliation, World
 
 OWN = frozenset({"authority", "structure", "crosscheck"})
 """Stages that find nothing in a generated world and that the peers do not have."""
+FRUGAL = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}
+"""Polars' allocator gives freed memory back at once, for more time."""
 POLARS_GOAL, ROWS_GOAL, MEMORY_GOAL_MIB = 1.5, 8.0, 4096
 
 
@@ -43,15 +46,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--accounts", type=int, default=100_000, help="accounts of the compared runs")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts")
-    parser.add_argument("--million", action="store_true", help="also one run of the core at 1,000,000 accounts")
+    parser.add_argument(
+        "--million", action="store_true", help="also the core, and the core beside the script, at 1,000,000"
+    )
     parser.add_argument("--make", nargs=2, metavar=("FOLDER", "ACCOUNTS"), help=argparse.SUPPRESS)
     parser.add_argument("--measure", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--pair", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     mappings = load()
     if options.make:
         _make(Path(options.make[0]), int(options.make[1]), mappings)
     elif options.measure:
         _measure(Path(options.measure), mappings)
+    elif options.pair:
+        _pair(Path(options.pair), options.rounds, mappings)
     else:
         _compare(options.accounts, options.rounds, mappings)
         if options.million:
@@ -104,10 +112,20 @@ def _time_rows(made: Mapping[str, pl.DataFrame], decided: Reconciliation) -> Tak
 
 
 def _in_processes_of_their_own(accounts: int) -> None:
-    """One run of the core alone, from Parquet as in production: making the world must not count in its memory."""
+    """The core alone, from Parquet as in production: making the world must not count in its memory.
+
+    Once with the allocator as Polars ships it, once giving freed memory back at once; then beside the script.
+    """
     with tempfile.TemporaryDirectory(prefix="platbook-bench-") as folder:
-        for arguments in (["--make", folder, str(accounts)], ["--measure", folder]):
-            subprocess.run([sys.executable, "-m", "bench", *arguments], check=True)
+        steps = (
+            (["--make", folder, str(accounts)], {}),
+            (["--measure", folder], {}),
+            (["--measure", folder], FRUGAL),
+            (["--pair", folder, "--rounds", "2"], {}),
+        )
+        for arguments, environment in steps:
+            command = [sys.executable, "-m", "bench", *arguments]
+            subprocess.run(command, check=True, env={**os.environ, **environment})
 
 
 def _make(folder: Path, accounts: int, mappings: Mappings) -> None:
@@ -125,6 +143,26 @@ def _measure(folder: Path, mappings: Mappings) -> None:
     print(f"peak memory {measured.peak_mib:,.0f} MiB (goal: under {MEMORY_GOAL_MIB:,} MiB)", end="; ")
     print(f"{decided.plan.counts.get('items', 0):,} items")
     _print_stages(measured)
+
+
+def _pair(folder: Path, rounds: int, mappings: Mappings) -> None:
+    """The script and the core in turn. Row objects would need 10 GiB of their own here."""
+    made = {file.stem: pl.read_parquet(file) for file in folder.glob("*.parquet")}
+    core, script = list[Measured](), list[Taken]()
+    for _ in range(rounds):
+        with timed() as taken:
+            by_script = polars_script.run(made)
+        script.append(taken)
+        del by_script
+        gc.collect()
+        measured, decided = measure(world_of(made), mappings, AS_OF, PolarsEngine())
+        core.append(measured)
+        del decided
+        gc.collect()
+    for name, at in (("wall", 0), ("processor", 1)):
+        mine = statistics.median((run.seconds, run.cpu_seconds)[at] for run in core)
+        peer = statistics.median(one.pair[at] for one in script)
+        print(f"{name:<9} core {mine:.1f}, script {peer:.1f}, core/script {mine / peer:.2f} (goal {POLARS_GOAL})")
 
 
 def _print_stages(measured: Measured) -> None:
