@@ -189,6 +189,10 @@ class ApprovalRule(Strict):
     not_author: bool = True  # who made the plan does not count
 
 
+SECOND_PERSON = ApprovalRule.model_validate({"class": "guard_override", "approvers": 1})
+"""A passed limit is let through by somebody else than who made the plan."""
+
+
 class Cascade(Strict):
     """What goes along with a change of owner; not named = as the CRM's own settings have it."""
 
@@ -247,6 +251,12 @@ class ConflictPolicy(Strict):
     multi_crm: dict[str, MultiCrm] = Field(default_factory=dict)  # managed field -> who is written first
     successors: tuple[Successor, ...] = ()  # rows of the successor map; they stand in their own file
     propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
+
+    @property
+    def override_rules(self) -> tuple[ApprovalRule, ...]:
+        """Who may let a passed limit through: as `requires` says; else, where persons are verified, not the author."""
+        is_stated = any(rule.of == "guard_override" for rule in self.requires)
+        return self.requires if is_stated or not self.require_verified_person else (*self.requires, SECOND_PERSON)
 
     @property
     def blocks_teams(self) -> bool:

@@ -116,7 +116,7 @@ def _require_second_person(policy: ConflictPolicy, plan: StoredPlan, person: Per
             f"--accept-guard: {person.label} is not a verified person. Log in with a personal token (`platbook login`)"
         )
     voice = {person.name} if person.is_verified else set()
-    lack = may_override(voice, policy.requires, author=plan.header.author)
+    lack = may_override(voice, policy.override_rules, author=plan.header.author)
     if lack:
         raise NotPermitted(f"plan {plan.id}: --accept-guard: {lack}. Somebody else has to let the limit through")
 
@@ -128,7 +128,9 @@ def accepted_guards(deps: ApplyDeps, plan: StoredPlan) -> Collection[str]:
         f"{one.guard}:{one.subject}"
         for one in acceptances(deps.database, plan.header.digest)
         if one.by.is_verified or not policy.require_verified_person
-        if not may_override({one.by.name} if one.by.is_verified else (), policy.requires, author=plan.header.author)
+        if not may_override(
+            {one.by.name} if one.by.is_verified else (), policy.override_rules, author=plan.header.author
+        )
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mappings.load import load
 from mappings.policy import ApprovalRule
 from sync.planning.approvals import Ask, may_override, missing, outvoted
 
@@ -96,3 +97,13 @@ def test_one_more_voice_never_takes_a_permission_away(
         return set(missing(made, rules, author="ana"))
 
     assert lacking(more) <= lacking(voices)
+
+
+def test_where_persons_are_verified_a_passed_limit_takes_a_second_person() -> None:
+    conflicts = load().policies.conflicts
+    assert not may_override({"ana"}, conflicts.override_rules, author="ana")  # nobody is verified yet
+    verified = conflicts.model_copy(update={"require_verified_person": True})
+    assert may_override({"ana"}, verified.override_rules, author="ana").startswith("guard_override needs 1")
+    assert not may_override({"bea"}, verified.override_rules, author="ana")
+    stated = verified.model_copy(update={"requires": (rule("guard_override", over=0, approvers=2),)})
+    assert may_override({"bea"}, stated.override_rules, author="ana").startswith("guard_override needs 2")
