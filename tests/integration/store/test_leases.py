@@ -120,12 +120,14 @@ def test_keeping_renews_in_the_background_and_gives_back(database: Database) -> 
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_process_that_sleeps_in_a_transaction_does_not_keep_the_lease(
     database: Database, connect: Callable[[], Database]
 ) -> None:
-    """As one does that is stopped while it renews: the server ends its session, and the next one gets the lease."""
-    if database.is_sqlite:
-        pytest.skip("a stopped process keeps SQLite's lock until it is killed or goes on")
+    """As one does that is stopped while it renews: the server ends its session, and the next one gets the lease.
+
+    SQLite has no server: there a stopped process keeps the lock until it is killed or goes on.
+    """
     url = database.url.render_as_string(hide_password=False)
     sleeper, other = Database(url, busy_timeout_s=0.5), Database(url, busy_timeout_s=0.2)
     lease = Leases(sleeper, ttl_s=-1).acquire("salesforce", op="apply")
