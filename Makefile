@@ -27,7 +27,7 @@ check: $(INSTALLED) ## ruff, mypy --strict, import-linter, layout and docs tests
 
 bench: $(INSTALLED) ## benchmarks, as ratios against a reference measured in the same run; with LABELLED=DIR also identity beside Splink
 	$(BIN)/python -m bench --million
-	$(if $(LABELLED),$(BIN)/python -m bench.identity --data $(LABELLED),@echo "identity: no labelled hospitals named, so it is not scored; make bench LABELLED=DIR")
+	$(if $(LABELLED),$(MAKE) --no-print-directory peers && $(BIN)/python -m bench.identity --data $(LABELLED),@echo "identity: no labelled hospitals named, so it is not scored; make bench LABELLED=DIR")
 
 drill: $(INSTALLED) ## the deep drills: crashes, real kills, races of people, storms of faults; hours. One: make drill SECTION="races --count 4"
 	$(BIN)/python -m tests.drills.deep $(SECTION)
