@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ _SCHEMA = """
 CREATE TABLE record (system TEXT, id TEXT, fields TEXT, version INTEGER, PRIMARY KEY (system, id));
 CREATE TABLE history (seq INTEGER PRIMARY KEY, system TEXT, id TEXT, field TEXT, old TEXT, new TEXT, by TEXT);
 CREATE TABLE request (seq INTEGER PRIMARY KEY, system TEXT, stamp TEXT, rows INTEGER);
+CREATE TABLE touch (seq INTEGER PRIMARY KEY, system TEXT, id TEXT, kind TEXT);
 """
 HUMAN = "human"
+READ, SENT = "read", "sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +87,21 @@ class CrmFile:
         """(system, stamp, rows) of every write request, in order."""
         return self._db.execute("SELECT system, stamp, rows FROM request ORDER BY seq").fetchall()
 
+    def touches(self) -> list[tuple[str, str, str]]:
+        """(system, id, READ or SENT) in order. Rows that the CRM has said it did not take are not SENT."""
+        return self._db.execute("SELECT system, id, kind FROM touch ORDER BY seq").fetchall()
+
+    def touch(self, system: str, record_ids: Iterable[str], kind: str) -> None:
+        """Note that these records were read, or that a write of them came."""
+        rows = [(system, record_id, kind) for record_id in record_ids]
+        self._db.executemany("INSERT INTO touch (system, id, kind) VALUES (?, ?, ?)", rows)
+
     def apply(self, system: str, writes: Sequence[Write], *, stamp: str, is_conditional: bool) -> list[Verdict]:
         """One write request, atomically per row as CRMs do, answered per row."""
         self._db.execute("BEGIN IMMEDIATE")
         row = (system, stamp, len(writes))
         self._db.execute("INSERT INTO request (system, stamp, rows) VALUES (?, ?, ?)", row)
+        self.touch(system, (write.record_id for write in writes), SENT)
         verdicts = []
         for write in writes:
             found = self.get(system, write.record_id)
@@ -128,6 +140,7 @@ class FileTarget:
         self._hook("before_read", record_ids)
         self.meter.reads += 1
         found = {record_id: self._crm.get(self._system, record_id) for record_id in record_ids}
+        self._crm.touch(self._system, record_ids, READ)
         self._hook("after_read", record_ids)
         return {
             record_id: Current(record_id=record_id, fields={f: one[0].get(f) for f in fields}, version=str(one[1]))
@@ -163,6 +176,7 @@ class FileTarget:
         fault = self._hook("before_write", ids)
         self.meter.writes += 1
         if fault == "reset":
+            self._crm.touch(self._system, ids, SENT)  # for all that the sender knows
             return [Verdict.UNKNOWN] * len(part)
         if fault == "busy":
             return [Verdict.RETRIABLE] * len(part)

@@ -10,10 +10,11 @@ from store.agreed import Agreed
 from store.events import OwnerEvents
 from store.outbox import Outbox
 from store.plans import Plans
-from tests.drills.crm import HUMAN
+from tests.drills.crm import HUMAN, READ, CrmFile
 from tests.drills.world import FIELD, RECIPIENTS, Place, values
 
-TERMINAL = {"verified", "converged", "stale", "gone", "overwrote"}
+DONE = {"verified", "converged"}
+TERMINAL = {*DONE, "stale", "gone", "overwrote"}
 
 
 def judge(place: Place, plan_id: str) -> Counter[str]:
@@ -27,7 +28,9 @@ def judge(place: Place, plan_id: str) -> Counter[str]:
             entries = list(audit.entries(conn, plan_id=plan_id))
         assert audit.verify(database).is_intact
         _nothing_lost(items, outcomes)
+        _written_where_nobody_was(crm, items, outcomes, history)
         _once(history)
+        _never_sent_unread(crm.touches())
         _nobody_overwritten(history, entries)
         _audit_is_history(history, entries)
         _epochs_in_order(history)
@@ -46,6 +49,32 @@ def _ours(history: list[Any]) -> list[Any]:
 def _nothing_lost(items: list[dict[str, Any]], outcomes: dict[str, Any]) -> None:
     states = {item["item_id"]: outcomes[item["item_id"]].state for item in items}
     assert set(states.values()) <= TERMINAL, states
+
+
+def _written_where_nobody_was(
+    crm: CrmFile, items: list[dict[str, Any]], outcomes: dict[str, Any], history: list[Any]
+) -> None:
+    """What no person changed is as the plan wants it: nothing is given up on the way."""
+    edited = {(row[1], row[2]) for row in history if row[6] == HUMAN}
+    for item in items:
+        system, record = item["connection"], item["record_id"]
+        if (system, record) in edited:
+            continue
+        found = crm.get(system, record)
+        assert found is not None
+        assert found[0][FIELD[system]] == values(system, int(record.split("-")[1]))[1], (record, found)
+        assert outcomes[item["item_id"]].state in DONE, (record, outcomes[item["item_id"]])
+
+
+def _never_sent_unread(touches: list[tuple[str, str, str]]) -> None:
+    """Between two writes of a record there is a reading of it, and before the first."""
+    known: set[tuple[str, str]] = set()
+    for system, record, kind in touches:
+        if kind == READ:
+            known.add((system, record))
+        else:
+            assert (system, record) in known, f"{system} {record} was sent unread"
+            known.discard((system, record))
 
 
 def _once(history: list[Any]) -> None:
