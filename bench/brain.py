@@ -34,7 +34,7 @@ from sync.insight.kpi import Numbers
 from sync.insight.kpis import kpis
 from sync.insight.lint import Looked
 from sync.insight.lints import lints
-from sync.insight.standing import Found, deals, standing
+from sync.insight.standing import Found, deals, standing, wins
 from sync.reconcile import reconcile
 from sync.segmentation.holdings import LINES
 from sync.segmentation.scores import card
@@ -180,8 +180,9 @@ def think(world: World, mappings: Mappings, engine: Engine) -> Thought:
             stands = standing(found, engine)
             users = {(r["connection"], r["user_id"]): r["email"] for r in engine.rows(world.users)}
             numbers = Numbers(
-                standing=stands, deals=deals(found, stands, engine), users=users, policies=found.policies, as_of=AS_OF
-            )
+                standing=stands, deals=deals(found, stands, engine), wins=wins(found), users=users,
+                policies=found.policies, as_of=AS_OF,
+            )  # fmt: skip
             measured = kpis(numbers, engine)
             listed = lints(
                 Looked(found=found, standing=stands, kpis=measured, problems=made.problems, mappings=mappings), engine

@@ -22,7 +22,7 @@ from sync.insight.kpis import kpis
 from sync.insight.lint import Lint, Looked, Suppression, suppressed
 from sync.insight.lints import lints
 from sync.insight.roadmap import Evidence, Item, roadmap
-from sync.insight.standing import Found, deals, standing
+from sync.insight.standing import Found, deals, standing, wins
 from sync.problem import Problem, Severity
 
 _LEADS = 10_000
@@ -68,7 +68,12 @@ class Insight:
         }
         sold = deals(self.found, self.standing, self.wired.engine)
         numbers = Numbers(
-            standing=self.standing, deals=sold, users=users, policies=self.found.policies, as_of=self.as_of
+            standing=self.standing,
+            deals=sold,
+            wins=wins(self.found),
+            users=users,
+            policies=self.found.policies,
+            as_of=self.as_of,
         )
         return kpis(numbers, self.wired.engine)
 

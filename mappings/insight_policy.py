@@ -317,6 +317,7 @@ class KpiPolicy(Strict):
     shrink_n: int = 20  # weight of the average in the shrunk rate
     evenness_max_pct: int = 50
     variance_cv_bp: int = 3000
+    comparable_by: tuple[Literal["role", "model", "segment_band"], ...] = ("role", "model", "segment_band")  # quotas
     min_territories: int = 5
     differentiation_spread_bp: int = 500
     differentiation_alpha_bp: int = 500  # 0.05

@@ -35,6 +35,7 @@ class Numbers:
 
     standing: Frame  # STANDING
     deals: Frame  # DEALS
+    wins: Frame  # WINS
     users: Mapping[tuple[str, str], str]  # connection, user id -> e-mail
     policies: Policies
     as_of: str
@@ -48,6 +49,8 @@ class Counted:
     accounts: Sequence[Row]  # one per territory, owner, tier, type, segment: counts and sums
     sold: Sequence[Row]  # deals opened or closed within the window
     closed: Sequence[Row]
+    wins: Sequence[Row] = ()  # WINS of every time
+    books: Sequence[Row] = ()  # one per person the policy names, role, rule and segment: accounts
 
     @property
     def policy(self) -> KpiPolicy:

@@ -13,7 +13,7 @@ import narwhals as nw
 from mappings.insight_policy import KpiPolicy
 from sync.engine import Engine, Frame
 from sync.frames import certain, count_where
-from sync.insight import sales
+from sync.insight import quotas, sales
 from sync.insight.experiments import experiments_kpi
 from sync.insight.kpi import Counted, Kpi, Numbers, grouped, pct, percent
 from sync.insight.standing import Row, before
@@ -26,12 +26,19 @@ def kpis(numbers: Numbers, engine: Engine) -> tuple[Kpi, ...]:
     """Every KPI, in the order of their numbers."""
     accounts = list(engine.rows(_accounts(numbers.standing)))
     sold = [row for row in engine.rows(numbers.deals) if _in_window(row, numbers)]
-    book = Counted(numbers=numbers, accounts=accounts, sold=sold, closed=[r for r in sold if r["is_closed"]])
+    book = Counted(
+        numbers=numbers,
+        accounts=accounts,
+        sold=sold,
+        closed=[row for row in sold if row["is_closed"]],
+        wins=list(engine.rows(numbers.wins)),
+        books=list(engine.rows(_books(numbers.standing))),
+    )
     makers: tuple[Callable[[Counted], Kpi], ...] = (
         *(_consolidation, _focus, _priorities, _lighthouses, _coverage, _ratio, _evenness),
         *(sales.lift_kpi, sales.win_rate_kpi, sales.cycle_kpi, sales.deal_size_kpi),
         *(_market, experiments_kpi, sales.benchmarks_kpi),
-        *(sales.attainment_kpi, sales.models_kpi, sales.differentiation_kpi),
+        *(quotas.attainment_kpi, quotas.models_kpi, sales.differentiation_kpi),
     )
     found = [maker(book) for maker in makers]
     found.append(_white_space(book, engine))
@@ -49,6 +56,13 @@ def _accounts(standing: Frame) -> Frame:
         count_where(is_root).alias("roots"),
         count_where(decides).alias("deciding"),
     )
+
+
+def _books(standing: Frame) -> Frame:
+    """Open accounts counted by whom the policy names, how, and their segment."""
+    named = standing.filter(~nw.col("assigned_email").is_null(), nw.col("status") != "CLOSED")
+    by = ("assigned_email", "assigned_role", "assigned_rule", "segment")
+    return named.group_by(*by).agg(nw.len().cast(INT).alias("accounts"))
 
 
 def _in_window(row: Row, numbers: Numbers) -> bool:

@@ -1,4 +1,4 @@
-"""KPIs of deals: win rates, cycle lengths, deal sizes, attainment, and whether segments really differ."""
+"""KPIs of deals: win rates, cycle lengths, deal sizes, and whether segments really differ."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from mappings.insight_policy import Benchmark, KpiPolicy
-from mappings.policy import Rep
 from sync.insight.benchmarks import benchmark, verdict
 from sync.insight.kpi import NO_BENCHMARK, OPEN_TYPE, Counted, Kpi, grouped, pct, percent, rate_row, won_of
-from sync.insight.standing import Row, before, days_between
-from sync.insight.statistics import differ, gap, kaplan_meier_median, median, shrunk, spread, wilson
+from sync.insight.standing import Row, days_between
+from sync.insight.statistics import differ, kaplan_meier_median, median, shrunk, wilson
 
 _DAYS_A_MONTH = 30.4375
 _ROUNDING = 1e-9  # 0.6 / 0.2 is a hair less than 3
@@ -125,89 +124,6 @@ def _against(value: float | None, bounds: tuple[int, int] | None) -> str:
     if value is None:
         return "unknown"
     return "below" if value < bounds[0] else "above" if value > bounds[1] else "within"
-
-
-def attainment_kpi(book: Counted) -> Kpi:
-    """R51: won in a year against the quota, compared within a role: two full quarters in it, and not ramping up."""
-    numbers = book.numbers
-    year = before(numbers.as_of, 365)
-    won: dict[str, int] = defaultdict(int)
-    for row in book.closed:
-        if row["is_won"] and row["close_date"] > year:
-            won[numbers.users.get((row["connection"], row["owner"]), "")] += row["amount_cents"] or 0
-    rows: list[Row] = []
-    groups: dict[str, list[float]] = defaultdict(list)
-    for rep in numbers.policies.reps.reps:
-        if not rep.quota_usd or not rep.active:
-            continue
-        apart = _not_comparable(rep, numbers.as_of)
-        reached = won[rep.email.lower()] / 100 / rep.quota_usd
-        if not apart:
-            groups[rep.role].append(reached)
-        rows.append({"person": rep.email, "role": rep.role, "won_usd": won[rep.email.lower()] // 100,
-                     "quota_usd": rep.quota_usd, "attainment_pct": pct(reached), "reading": apart})  # fmt: skip
-    if not rows:
-        return Kpi(id="R51", name="Quota attainment", line="no quota is known: give quota_usd in reps.yaml")
-    told = {role: attainment(reached, book.policy) for role, reached in sorted(groups.items())}
-    line = "; ".join(f"{role}: {one.line}" for role, one in told.items()) or "nobody is comparable"
-    chart = "attainment_pct" if any(one.chart for one in told.values()) else ""
-    note = "comparable: the same role for two full quarters, and not ramping up"
-    return Kpi(id="R51", name="Quota attainment", line=line, rows=tuple(rows), chart=chart, by="person", notes=(note,))
-
-
-def _not_comparable(rep: Rep, as_of: str) -> str:
-    """Why somebody's quota is compared with nobody's; empty where it is."""
-    if rep.ramp_until and rep.ramp_until > as_of:
-        return f"ramping up until {rep.ramp_until}"
-    full = _full_quarters(rep.since, as_of) if rep.since else 2
-    return "" if full >= 2 else f"{full} full quarter{'' if full == 1 else 's'} in the role"
-
-
-def _full_quarters(since: str, as_of: str) -> int:
-    """Calendar quarters that lie wholly between the two dates."""
-    start, end = (int(day[:4]) * 4 + (int(day[5:7]) - 1) // 3 for day in (since, as_of))
-    first_day = f"{since[:4]}-{3 * ((int(since[5:7]) - 1) // 3) + 1:02}-01"
-    return max(0, end - start - (since > first_day))
-
-
-def attainment(values: Sequence[float], policy: KpiPolicy, *, rows: tuple[Row, ...] = ()) -> Kpi:
-    """R51 of attainments, 1 = quota reached: the coefficient of variation decides, the rest is shown beside it."""
-    found = spread(values)
-    if len(values) < policy.min_territories or found is None:
-        line = f"INSUFFICIENT: {len(values)} comparable, at least {policy.min_territories} are needed"
-        return Kpi(id="R51", name="Quota attainment", line=line, rows=rows)
-    fires = found.cv * 10000 > policy.variance_cv_bp
-    line = (
-        f"cv {100 * found.cv:.1f} %, {'rebalance' if fires else 'in bounds'}; range {100 * found.range:.0f} points, "
-        f"largest deviation {100 * found.max_deviation:.0f} %, {100 * found.within_15_pct:.0f} % of them within 15 %"
-    )
-    return Kpi(id="R51", name="Quota attainment", line=line, rows=rows, chart="attainment_pct", by="person")
-
-
-def models_kpi(book: Counted) -> Kpi:
-    """R53: win rate of geographic against account-based territories."""
-    kinds = {"state_geo": "geographic", "state_primary": "geographic"}
-    sides: dict[str, list[Row]] = {"geographic": [], "account-based": []}
-    for row in book.closed:
-        if row["assigned_rule"]:
-            sides[kinds.get(row["assigned_rule"], "account-based")].append(row)
-    rates = {name: wilson(*won_of(rows)) for name, rows in sides.items()}
-    places = {name: len({r["territory"] for r in rows if r["territory"]}) for name, rows in sides.items()}
-    rows = tuple(
-        {"model": name, "territories": places[name], **rate_row(rate, book.policy)} for name, rate in rates.items()
-    )
-    least = book.policy.min_territories
-    between = gap(rates["account-based"], rates["geographic"])
-    if min(places.values()) < least or between is None:
-        line = f"INSUFFICIENT: {least} territories of each model are needed, found " + _shown(places)
-    else:
-        line = "account-based less geographic: {:+.1f} points ({:+.1f} to {:+.1f})".format(*(100 * x for x in between))
-    return Kpi(id="R53", name="Geographic against account-based", line=line, rows=rows, chart="win_rate_pct",
-               by="model")  # fmt: skip
-
-
-def _shown(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
 def differentiation_kpi(book: Counted) -> Kpi:

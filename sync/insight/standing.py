@@ -12,6 +12,7 @@ from mappings.policy import Policies, RepPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, count_where, first_by, null
 from sync.identity.parties import live
+from sync.territory.capacity import on_leave
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 Row = dict[str, Any]
@@ -61,6 +62,7 @@ DEALS: Schema = {
     "account_tier": TEXT,
     "territory": TEXT,
     "assigned_rule": TEXT,
+    "assigned_role": TEXT,
     "hospitals": INT,
     "providers": INT,
     "system_account_id": TEXT,
@@ -74,6 +76,9 @@ DEALS: Schema = {
     "close_date": TEXT,
 }
 """One row per opportunity of an account we know."""
+
+WINS: Schema = {"connection": TEXT, "owner": TEXT, "close_date": TEXT, "amount_cents": INT}
+"""One row per won opportunity, of accounts we know and of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,7 @@ def deals(found: Found, standing_: Frame, engine: Engine) -> Frame:
             "account_tier",
             "territory",
             "assigned_rule",
+            "assigned_role",
             "hospitals",
         ),
         *("providers", "system_account_id"),
@@ -145,6 +151,11 @@ def deals(found: Found, standing_: Frame, engine: Engine) -> Frame:
     key = ["connection", "opportunity_id"]
     dated = table.join(then, on=key, how="left").with_columns(is_payer_then=~nw.col("then").is_null())
     return engine.materialize(conform(dated.with_columns(payer_class=nw.coalesce("then", "payer_class")), DEALS))
+
+
+def wins(found: Found) -> Frame:
+    """WINS of the world."""
+    return found.world.opportunities.filter(certain(nw.col("is_won"))).select(*WINS)
 
 
 def _payer_then(table: Frame, history: Frame) -> Frame:
@@ -190,9 +201,8 @@ def away(reps: RepPolicy, as_of: str) -> list[str]:
     """Addresses of people who are not active, or are on leave for over 30 days around the date."""
     found = []
     for rep in reps.reps:
-        until = rep.leave_to or "9999-12-31"
-        on_leave = bool(rep.leave_from) and rep.leave_from <= as_of < until
-        long = on_leave and (not rep.leave_to or _days(rep.leave_from, rep.leave_to) > 30)
+        length = days_between(rep.leave_from, rep.leave_to)
+        long = on_leave(rep.leave_from, rep.leave_to, as_of) and (not rep.leave_to or (length or 0) > 30)
         if not rep.active or long:
             found.append(rep.email.lower())
     return found

@@ -129,6 +129,30 @@ def gap(first: Rate, second: Rate) -> tuple[float, float, float] | None:
     return a - b, a - b - below, a - b + above
 
 
+def mean(values: Sequence[float]) -> tuple[float, float, float] | None:
+    """The mean and its 95 % interval by Student; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    numbers = np.asarray(values, float)
+    centre, error = float(numbers.mean()), float(numbers.std(ddof=1)) / sqrt(len(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return centre, centre - half, centre + half
+
+
+def mean_gap(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float] | None:
+    """Difference of two means and its 95 % interval by Welch; None where one side has fewer than two."""
+    if len(first) < 2 or len(second) < 2:
+        return None
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    parts = [float(side.var(ddof=1)) / len(side) for side in (a, b)]
+    difference, error = float(a.mean() - b.mean()), sqrt(sum(parts))
+    if error == 0:
+        return difference, difference, difference
+    below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b), strict=True))
+    half = float(stats.t.ppf(0.975, error**4 / below)) * error
+    return difference, difference - half, difference + half
+
+
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
     """Spearman's rank correlation; None for fewer than three pairs or a side that never varies."""
     if len(pairs) < 3:

@@ -10,11 +10,11 @@ import pytest
 from jobs.engines import PolarsEngine
 from mappings.insight_policy import Experiment
 from mappings.load import load
-from mappings.policy import Territory
+from mappings.policy import Rep, Territory
 from sync.insight.experiments import arm
 from sync.insight.kpi import Kpi, Numbers
 from sync.insight.kpis import kpis
-from sync.insight.standing import DEALS, STANDING, _payer_then
+from sync.insight.standing import DEALS, STANDING, WINS, _payer_then
 from sync.world import TEXT
 
 MAPPINGS = load()
@@ -38,13 +38,23 @@ def deal(number: int, *, won: bool | None, **values: Any) -> Row:
     return {**base, **days, **closed, "org_type": "IDN", "segment": "s", "hospitals": 12, **values}
 
 
-def measured(accounts: Sequence[Row], deals: Sequence[Row] = (), **kpi: Any) -> dict[str, Kpi]:
+def measured(
+    accounts: Sequence[Row],
+    deals: Sequence[Row] = (),
+    *,
+    reps: Sequence[Rep] = (),
+    users: Sequence[Rep] = (),
+    **kpi: Any,
+) -> dict[str, Kpi]:
+    """Every KPI of a book; each of `users` is a CRM user whose id is his name."""
     policies = MAPPINGS.policies
+    policies = policies.model_copy(update={"reps": policies.reps.model_copy(update={"reps": tuple(reps)})})
     drawn = policies.territories.model_copy(update={"territories": (Territory(id="T", name="T", states=("KS",)),)})
     policies = policies.model_copy(update={"territories": drawn, "kpis": policies.kpis.model_copy(update=kpi)})
     numbers = Numbers(
-        standing=ENGINE.table(list(accounts), STANDING), deals=ENGINE.table(list(deals), DEALS), users={},
-        policies=policies, as_of=AS_OF,
+        standing=ENGINE.table(list(accounts), STANDING), deals=ENGINE.table(list(deals), DEALS),
+        wins=ENGINE.table([row for row in deals if row["is_won"]], WINS),
+        users={("salesforce", rep.name): rep.email for rep in users}, policies=policies, as_of=AS_OF,
     )  # fmt: skip
     return {one.id: one for one in kpis(numbers, ENGINE)}
 
@@ -141,6 +151,89 @@ def test_R50_the_payer_class_is_that_of_the_day_of_closing_where_a_plan_of_that_
 def test_R52_first_tier_accounts_are_counted_per_active_territory() -> None:
     told = measured([site("1", account_tier="T1"), site("2", account_tier="T1", status="CLOSED")])["R52"]
     assert [row["T1_accounts"] for row in told.rows] == [1]
+
+
+def seller(name: str, role: str = "PRIMARY", **values: Any) -> Rep:
+    return Rep(email=f"{name}@x.example", name=name, role=role, **{"quota_usd": 100_000, **values})
+
+
+def sold_by(name: str, share: int, **values: Any) -> Row:
+    """A deal of so many percent of the usual quota, won by a person."""
+    return deal(0, won=True, owner=name, amount_cents=share * 1000_00, **values)
+
+
+def book_of(rep: Rep, rule: str) -> Row:
+    return site(f"of {rep.name}", assigned_email=rep.email, assigned_rule=rule, assigned_role=rep.role, segment="s")
+
+
+def two_models(**extra: Any) -> dict[str, Kpi]:
+    """Five people who own systems and five who own places, with what each reached."""
+    named, placed = (
+        {"n0": 90, "n1": 100, "n2": 110, "n3": 120, "n4": 130},
+        {"g0": 60, "g1": 70, "g2": 80, "g3": 90, "g4": 100},
+    )
+    reps = [*(seller(name) for name in named), *(seller(name, "GEO") for name in placed)]
+    accounts = [book_of(rep, "state_geo" if rep.role == "GEO" else "root_owner") for rep in reps]
+    sold = [sold_by(name, share) for name, share in {**named, **placed}.items()]
+    return measured(accounts, sold, reps=[*reps, *extra.pop("more", ())], users=reps, **extra)
+
+
+def test_R53_attainment_of_the_two_models_is_compared_with_an_interval() -> None:
+    told = two_models()["R53"]
+    # means 110 and 80 %, each with a deviation of 15.8 points over five: 30 - 2.306 * 10 = 6.9
+    assert told.line.endswith("attainment account-based less geographic: +30.0 points (+6.9 to +53.1)")
+    assert told.line.startswith("win rate INSUFFICIENT: 5 territories of each model are needed")
+    rows = {row["model"]: row for row in told.rows}
+    assert (rows["account-based"]["attainment_pct"], rows["geographic"]["attainment_pct"]) == (110.0, 80.0)
+    assert rows["geographic"]["attainment_low_pct"] == 60.4  # 80 - 2.776 * 15.81 / sqrt(5)
+    assert {row["benchmark"] for row in told.rows} == {"no benchmark"}
+
+
+def test_R53_without_a_quota_attainment_is_unknown_and_never_nothing() -> None:
+    more = [seller("q", "GEO", quota_usd=0), seller("stranger", "GEO")]
+    told = two_models(more=more)
+    rows = {row["model"]: row for row in told["R53"].rows}
+    assert (rows["geographic"]["people"], rows["geographic"]["compared"], rows["geographic"]["no_quota"]) == (7, 5, 1)
+    assert rows["geographic"]["attainment_pct"] == 80.0
+    readings = {row["person"]: (row["attainment_pct"], row["reading"]) for row in told["R51"].rows if row["reading"]}
+    assert readings == {
+        "q@x.example": (None, "no quota is known"),
+        "stranger@x.example": (None, "no user of a CRM has this address"),
+    }
+    nobody = measured([site("1")])["R53"]
+    assert [row["attainment_pct"] for row in nobody.rows] == [None, None]
+    assert "attainment INSUFFICIENT: 5 comparable quotas of each model are needed, found 0" in nobody.line
+
+
+def test_R53_four_quotas_of_a_model_are_too_few() -> None:
+    told = two_models(more=[], min_territories=6)["R53"]
+    assert "found 5 account-based, 5 geographic" in told.line
+
+
+def test_R51_a_won_deal_without_an_amount_leaves_attainment_unknown() -> None:
+    ann = seller("ann")
+    sold = [sold_by("ann", 50), {**sold_by("ann", 1), "amount_cents": None}]
+    row = measured([site("1")], sold, reps=[ann], users=[ann])["R51"].rows[0]
+    assert (row["won_usd"], row["attainment_pct"], row["reading"]) == (None, None, "a won deal has no amount")
+
+
+def test_R51_a_quota_is_of_a_year_however_short_the_window_of_the_other_figures_is() -> None:
+    ann = seller("ann")
+    sold = [
+        sold_by("ann", 50),
+        sold_by("ann", 30, close_date="2025-01-15"),
+        sold_by("ann", 20, close_date="2025-01-16"),
+    ]
+    row = measured([site("1")], sold, reps=[ann], users=[ann], window_days=30)["R51"].rows[0]
+    assert row["attainment_pct"] == 70.0
+
+
+def test_R62_those_of_another_model_or_segment_are_not_compared() -> None:
+    told = two_models()["R51"]
+    assert told.line.count("cv ") == 2
+    assert told.line.startswith("GEO, geographic, s: cv 19.8 %")
+    alike = two_models(comparable_by=("role",))["R51"]
+    assert alike.line.startswith("GEO: cv")
 
 
 TRIED = Experiment(id="nurses-first", starts_on="2025-01-01", share_bp=5000)

@@ -11,7 +11,7 @@ from mappings.insight_policy import Travel
 from mappings.policy import Rep, Territory
 from sync.insight.kpi import Counted, Numbers
 from sync.insight.lint import Lint, Suppression, suppressed
-from sync.insight.sales import attainment_kpi
+from sync.insight.quotas import attainment_kpi
 from sync.insight.standing import STANDING
 from sync.insight.travel import Stop, distance_km, hours
 from sync.territory.capacity import capacity_on
@@ -134,12 +134,13 @@ def test_R62_quotas_are_compared_within_a_role_two_full_quarters_in_it_and_not_w
     numbers = Numbers(
         standing=empty,
         deals=empty,
-        users={("s", n): f"{n}@x.example" for n in sold},
+        wins=empty,
+        users={("s", rep.name): rep.email for rep in reps},
         policies=policies,
         as_of="2026-01-15",
     )
-    told = attainment_kpi(Counted(numbers=numbers, accounts=[], sold=closed, closed=closed))
-    assert told.line.startswith("GEO: cv 25.8 %, in bounds; range 71 points")
+    told = attainment_kpi(Counted(numbers=numbers, accounts=[], sold=closed, closed=closed, wins=closed))
+    assert told.line.startswith("GEO, geographic: cv 25.8 %, in bounds; range 71 points")
     assert "PRIMARY: INSUFFICIENT: 1 comparable" in told.line
     readings = {row["person"]: row["reading"] for row in told.rows if row["reading"]}
     assert readings == {

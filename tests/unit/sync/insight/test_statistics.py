@@ -7,7 +7,8 @@ import pytest
 from mappings.load import load
 from sync.insight.benchmarks import benchmark
 from sync.insight.kpis import evenness
-from sync.insight.sales import attainment, differentiation, lift
+from sync.insight.quotas import attainment
+from sync.insight.sales import differentiation, lift
 from sync.insight.statistics import gap, kaplan_meier_median, percentile, rank_correlation, spread, wilson
 
 POLICY = load().policies.kpis
