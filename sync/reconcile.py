@@ -107,7 +107,7 @@ def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tu
     heired = with_heirs(world, policies.conflicts, as_of, engine)
     book = Book(world=heired, links=links, accounts=accounts, hierarchy=tree.hierarchy, recorded=recorded, gone=left)
     described = describe_holders(about, policies.segments, policies.scores, as_of, engine)
-    owned = assign_owners(book, policies.territories, policies.reps, engine, winner=winner(policies))
+    owned = assign_owners(book, policies.territories, policies.reps, engine, as_of=as_of, winner=winner(policies))
     first = policies.tiers.tiers[0].id if policies.tiers.tiers else ""
     stakes = Stakes(world=world, links=links, tiers=judged.tiers, ownership=owned, first_tier=first)
     happened = find_events(linked, forest, stakes, deciding, mappings=mappings, as_of=as_of, engine=engine)

@@ -12,6 +12,7 @@ import narwhals as nw
 from mappings.policy import Policies, RepPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, first_by, text
+from sync.territory.capacity import capacity_on, on_leave
 from sync.world import INT, TEXT, World
 
 _REASONS = {
@@ -30,7 +31,9 @@ def winner(policies: Policies) -> tuple[str, ...]:
     return tuple(rule.winner) if rule else ()
 
 
-def winning_books(held: Frame, world: World, winner: Sequence[str], reps: RepPolicy, engine: Engine) -> Frame:
+def winning_books(
+    held: Frame, world: World, winner: Sequence[str], reps: RepPolicy, as_of: str, engine: Engine
+) -> Frame:
     """`unit`, `email`, `because` of units with several owners; `held` as sync/territory/ownership.py makes it."""
     root = cases([(nw.col("account_id") == nw.col("unit"), 1)], 0)
     books = engine.materialize(
@@ -48,7 +51,7 @@ def winning_books(held: Frame, world: World, winner: Sequence[str], reps: RepPol
     columns = [_REASONS[name][0] for name in winner]
     ranked = (
         contested.join(_tenure(held, world, reps, engine), on=["unit", "email"], how="left")
-        .join(_room(held, world, reps, engine), on="email", how="left")
+        .join(_room(held, world, reps, as_of, engine), on="email", how="left")
         .with_columns(since=nw.coalesce("since", nw.lit("9999")), room=nw.coalesce("room", nw.lit(_NO_LIMIT)))
         .with_columns(alike=nw.len().over("unit", *columns))
     )
@@ -74,9 +77,17 @@ def _tenure(held: Frame, world: World, reps: RepPolicy, engine: Engine) -> Frame
     return joined.select("unit", "email", nw.coalesce("owned_since", "in_role").alias("since"))
 
 
-def _room(held: Frame, world: World, reps: RepPolicy, engine: Engine) -> Frame:
-    """`email`, `room`: open deals a person can still take; who has no limit is left out."""
-    rows = [{"email": rep.email.lower(), "capacity": rep.capacity} for rep in reps.reps if rep.capacity]
+def _room(held: Frame, world: World, reps: RepPolicy, as_of: str, engine: Engine) -> Frame:
+    """`email`, `room`: open deals a person can still take on the date; who has no limit is left out.
+
+    While ramping up that is of a part of the capacity, and on leave nothing.
+    """
+    rows = [
+        {"email": rep.email.lower(), "capacity": -_NO_LIMIT if absent else limit}
+        for rep in reps.reps
+        for absent in (on_leave(rep.leave_from, rep.leave_to, as_of),)
+        if (limit := capacity_on(rep, as_of, reps.ramp_capacity_bp)) or absent
+    ]
     limits = engine.table(rows, {"email": TEXT, "capacity": INT})
     people = held.select("connection", "owner", "email").unique()
     open_ones = world.opportunities.filter(~certain(nw.col("is_closed"))).select("connection", "owner")

@@ -45,13 +45,18 @@ def absence(person: Colleague | None, work: Work, as_of: str) -> str:
         return "is not on the roster and no active user"
     if not person.active:
         return "is not active"
-    begun = not person.leave_from or person.leave_from <= as_of
-    if (person.leave_from or person.leave_to) and begun and (not person.leave_to or as_of < person.leave_to):
+    if on_leave(person.leave_from, person.leave_to, as_of):
         return f"is on leave {person.leave_from or '...'} to {person.leave_to or 'further notice'}"
     carried = work.get(person.email, 0)
     if person.capacity and carried >= person.capacity:
         return f"carries {carried} of {person.capacity}"
     return ""
+
+
+def on_leave(leave_from: str, leave_to: str, as_of: str) -> bool:
+    """Whether a leave, from its first day to the day before the last, holds on a date; an empty end is open."""
+    begun = not leave_from or leave_from <= as_of
+    return bool(leave_from or leave_to) and begun and (not leave_to or as_of < leave_to)
 
 
 def capacity_on(rep: Rep, as_of: str, ramp_bp: int) -> int:

@@ -49,9 +49,9 @@ class Book:
 
 
 def assign_owners(
-    book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine, *, winner: Sequence[str] = ()
+    book: Book, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine, *, as_of: str, winner: Sequence[str] = ()
 ) -> Frame:
-    """OWNERSHIP of every account of the hierarchy. `winner` ranks the owners of books that were merged."""
+    """OWNERSHIP of every account of the hierarchy on a date. `winner` ranks the owners of books that were merged."""
     people = engine.materialize(eligible_people(book.world, reps, engine))
     tree = Tree(accounts=book.accounts, hierarchy=book.hierarchy, recorded=book.recorded, gone=book.gone)
     units = engine.materialize(coverage_units(tree, policy, engine))
@@ -59,7 +59,7 @@ def assign_owners(
     steps = {
         "named": lambda: _named(book, units, policy, engine),
         "root_owner": lambda: _root_owner(held),
-        "merged_books": lambda: winning_books(held, book.world, winner, reps, engine),
+        "merged_books": lambda: winning_books(held, book.world, winner, reps, as_of, engine),
         "majority_owner": lambda: _majority_owner(held),
         "state_primary": lambda: _by_state(units, state_owners("PRIMARY", policy, reps, engine), "PRIMARY"),
         "state_geo": lambda: _by_state(units, state_owners("GEO", policy, reps, engine), "GEO"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from mappings.policy import RepPolicy
@@ -25,12 +27,17 @@ def record(name: str, owner: str, open_cents: int = 0, unit: str = "S") -> dict[
     return {**key, "owner": owner, "email": email, "unit": unit, "open_cents": open_cents}
 
 
-def wins(*records: dict[str, Any], capacity: int = 0, since: str = "", **tables: Any) -> dict[str, str]:
+AS_OF = "2026-01-15"
+
+
+def wins(
+    *records: dict[str, Any], capacity: int = 0, since: str = "", ann: Any = None, bob: Any = None, **tables: Any
+) -> dict[str, str]:
     """Unit -> who wins; ANN has a limit of open deals and a day she began, where given."""
-    ann = {"email": ANN, "name": "Ann", "role": "PRIMARY", "capacity": capacity, "since": since}
-    bob = {"email": BOB, "name": "Bob", "role": "PRIMARY"}
+    ann = {"email": ANN, "name": "Ann", "role": "PRIMARY", "capacity": capacity, "since": since, **(ann or {})}
+    bob = {"email": BOB, "name": "Bob", "role": "PRIMARY", **(bob or {})}
     reps = RepPolicy.model_validate({"policy": HEADER, "reps": [ann, bob]})
-    found = winning_books(ENGINE.table(list(records), SCHEMA), world(**tables), WINNER, reps, ENGINE)
+    found = winning_books(ENGINE.table(list(records), SCHEMA), world(**tables), WINNER, reps, AS_OF, ENGINE)
     return {row["unit"]: row["email"] for row in ENGINE.rows(found)}
 
 
@@ -59,6 +66,29 @@ def test_then_the_longer_tenure_of_ownership_else_of_the_role() -> None:
 
 def test_then_whoever_has_more_capacity_left() -> None:
     assert wins(record("A", "U1"), record("B", "U2"), capacity=5) == {"S": BOB}  # no limit is more than five
+
+
+@pytest.mark.parametrize(("ramp_until", "expected"), [("2026-01-16", BOB), ("2026-01-15", ANN)])
+def test_R62_who_ramps_up_has_a_part_of_the_capacity_left(ramp_until: str, expected: str) -> None:
+    ann, bob = {"capacity": 10, "ramp_until": ramp_until}, {"capacity": 6}  # half of ten is less than six
+    assert wins(record("A", "U1"), record("B", "U2"), ann=ann, bob=bob) == {"S": expected}
+
+
+def test_R62_open_work_is_taken_from_the_part_that_is_there_while_ramping_up() -> None:
+    ann, bob = {"capacity": 10, "ramp_until": "2026-02-01"}, {"capacity": 4}
+    deals = [
+        {"connection": "salesforce", "opportunity_id": f"O{n}", "record_id": "A", "owner": "U1", "is_closed": False}
+        for n in range(2)
+    ]
+    books = (record("A", "U1"), record("B", "U2"))
+    assert wins(*books, ann=ann, bob=bob) == {"S": ANN}  # five against four
+    assert wins(*books, ann=ann, bob=bob, opportunities=deals) == {"S": BOB}  # three against four
+
+
+@pytest.mark.parametrize(("back", "expected"), [("2026-01-16", BOB), ("2026-01-15", ANN), ("", BOB)])
+def test_who_is_on_leave_has_no_capacity_left(back: str, expected: str) -> None:
+    ann = {"capacity": 10, "leave_from": "2026-01-01", "leave_to": back}
+    assert wins(record("A", "U1"), record("B", "U2"), ann=ann, bob={"capacity": 6}) == {"S": expected}
 
 
 def test_nobody_wins_where_nothing_tells_them_apart_or_nobody_contests() -> None:

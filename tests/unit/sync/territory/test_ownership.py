@@ -46,7 +46,7 @@ def owners(rows: list[Row], reps: list[Row] | None = None, **changes: Any) -> di
     policy = TerritoryPolicy.model_validate({"policy": HEADER, "owner_order": ORDER, **territory})
     roster = RepPolicy.model_validate({"policy": HEADER, "reps": reps or []})
     book = Book(world=made, links=links, accounts=accounts, hierarchy=tree.hierarchy)
-    found = engine.rows(assign_owners(book, policy, roster, engine))
+    found = engine.rows(assign_owners(book, policy, roster, engine, as_of=AS_OF))
     firm_of = {r["account_id"]: r["source_id"] for r in engine.rows(links) if r["source"] == "definitive"}
     return {firm_of[row["account_id"]]: row for row in found if row["account_id"] in firm_of}
 
