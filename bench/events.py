@@ -15,7 +15,7 @@ from pathlib import Path
 
 import narwhals as nw
 
-from bench.labelled import load_world
+from bench.labelled import labelled_folder, load_world
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from sync.identity.judge import link
@@ -228,7 +228,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 def main() -> int:
     """Print the page, or write it."""
     parser = argparse.ArgumentParser(prog="bench.events", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled hospitals")
+    parser.add_argument("--data", type=labelled_folder, required=True, help="folder of the labelled hospitals")
     parser.add_argument("--write", type=Path, help="file to write the page to")
     options = parser.parse_args()
     text = page(judge(options.data))

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench import duplicates
 from bench import identity_splink as splink
-from bench.labelled import Firm, Key, Truth, load_truth, load_world
+from bench.labelled import Firm, Key, Truth, labelled_folder, load_truth, load_world
 from bench.shares import share
 from jobs.engines import PolarsEngine
 from jobs.identity_file import as_yaml
@@ -273,8 +273,8 @@ def _why(firm: Firm) -> str:
 def main() -> None:
     """Fit, score, print; with --write also keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--data", type=labelled_folder, required=True, help="folder of the labelled hospitals")
+    parser.add_argument("--write", action="store_true", help="keep the page in docs/ and the model in mappings/")
     asked = parser.parse_args()
     engine, mappings = PolarsEngine(), load()
     world, truth = load_world(asked.data, mappings), load_truth(asked.data)

@@ -5,6 +5,7 @@ The folder holds `crm/`, `feeds/` and `truth/` as CSV files. Nothing of it ships
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,13 @@ from sync.world import (
 )
 
 FILES = {"salesforce": "crm/salesforce_accounts.csv.gz", "hubspot": "crm/hubspot_companies.csv.gz"}
+NEEDED = (
+    *FILES.values(),
+    "feeds/MANIFEST.csv",
+    "truth/match.csv.gz",
+    "truth/crm_keys.csv.gz",
+    "truth/bad_identifiers.csv",
+)
 _IDS = {"salesforce": ("Id", "Id"), "hubspot": ("hs_object_id", "id")}
 Key = tuple[str, str]  # source, source id
 
@@ -62,12 +70,24 @@ class Truth:
     forbidden: frozenset[tuple[str, Key]] = field(default_factory=frozenset)  # (firm or record id, record)
 
 
+def labelled_folder(text: str) -> Path:
+    """The folder of `--data`, for argparse: refused with what is missing, before anything is read."""
+    folder = Path(text)
+    missing = [name for name in NEEDED if not _packed_or_not(folder / name).is_file()]
+    if not missing:
+        return folder
+    fact = f"has no {missing[0]}" if folder.is_dir() else "is no folder"
+    expected = "expected the folder of the labelled hospitals, with crm/, feeds/ and truth/ in it"
+    remedy = "Give its path: --data DIR, or make bench LABELLED=DIR"
+    raise argparse.ArgumentTypeError(f"{folder} {fact}; {expected}. {remedy}")
+
+
 def load_world(folder: Path, mappings: Mappings, *, feed: str = "definitive_2020.csv.gz") -> World:
     """Both CRMs and one delivery, nothing remembered from before."""
     manifest = {row["file"].removesuffix(".gz"): row for row in _rows(folder / "feeds/MANIFEST.csv")}
     entry = manifest.get(feed.removesuffix(".gz"), {})
     taken = take(
-        folder / "feeds" / feed,
+        _packed_or_not(folder / "feeds" / feed),
         mappings.feeds["definitive"],
         as_of=_first(entry, "as_of", "as_of_date", default="2020-06-01"),
         encoding=_first(entry, "encoding", "declared_encoding", default=""),
@@ -163,6 +183,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+    there = _packed_or_not(path)
+    if there.suffix == ".gz":
+        return gzip.open(there, "rt", encoding="utf-8", newline="")
+    return there.open(encoding="utf-8", newline="")
+
+
+def _packed_or_not(path: Path) -> Path:
+    """The file by that name, or its gzipped or plain twin: small files lie there unpacked."""
+    twin = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    return twin if twin.is_file() and not path.is_file() else path

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.labelled import load_world
+from bench.labelled import labelled_folder, load_world
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from mappings.policy import Mappings, Rep
@@ -220,7 +220,7 @@ def _open(path: Path) -> TextIO:
 def main() -> int:
     """Print the page, or write it; 1 where a planted system is not listed."""
     parser = argparse.ArgumentParser(prog="bench.multi_rep", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled hospitals")
+    parser.add_argument("--data", type=labelled_folder, required=True, help="folder of the labelled hospitals")
     parser.add_argument("--write", type=Path, help="file to write the page to")
     options = parser.parse_args()
     compared = compare(options.data)
