@@ -10,13 +10,12 @@ import pyarrow as pa
 
 from jobs.applying.checks import promise_guard_stop
 from jobs.export import FINDINGS, findings_source
+from jobs.policies import note_policies, version_problems
 from jobs.scoring import POLICY_TABLE, policy_table
 from jobs.tables import arrow_schema
 from jobs.wiring import Wired
 from jobs.world import Loaded, load_world
-from mappings.versions import versions
 from store.plans import PlanHeader, PlanStatus, StoredPlan
-from store.policy_versions import PolicyVersion
 from sync.engine import Frame
 from sync.planning.guards import breaches
 from sync.problem import Problem
@@ -49,11 +48,12 @@ def make_plan(
     progress("save the plan", 2, 3)
     wired.crosswalk.save(_table(wired, result.links, LINKS))
     stored = _save(wired, loaded, result, day)
-    _keep_findings(wired, result, stored.id)
+    problems = (*result.problems, *version_problems(wired, day))
+    _keep_findings(wired, result, problems, stored.id)
     _keep_holds(wired, result)
-    _note_policies(wired)
+    note_policies(wired)
     progress("save the plan", 3, 3)
-    return Planned(stored=stored, guards=result.plan.guards, problems=result.problems, reconciliation=result)
+    return Planned(stored=stored, guards=result.plan.guards, problems=problems, reconciliation=result)
 
 
 def _save(wired: Wired, loaded: Loaded, result: Reconciliation, as_of: str) -> StoredPlan:
@@ -106,7 +106,7 @@ def store_plan(
     return stored
 
 
-def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
+def _keep_findings(wired: Wired, result: Reconciliation, problems: tuple[Problem, ...], plan_id: str) -> None:
     """Keep what the plan was made of: explanations and exports read it."""
     for name in sorted(set(FINDINGS.values())):
         frame: Frame = getattr(result, name)
@@ -117,18 +117,11 @@ def _keep_findings(wired: Wired, result: Reconciliation, plan_id: str) -> None:
     for name, small in extra.items():
         if small is not None:
             wired.snapshots.save(findings_source(plan_id), name, wired.engine.to_arrow(small))
-    rows = [{**asdict(one), "severity": one.severity.value, "refs": "\n".join(one.refs)} for one in result.problems]
+    rows = [{**asdict(one), "severity": one.severity.value, "refs": "\n".join(one.refs)} for one in problems]
     policies = wired.mappings.policies
     scoring = policy_table(policies.scores.positioned(policies.segments.product_position))
     wired.snapshots.save(findings_source(plan_id), POLICY_TABLE, scoring)
     wired.snapshots.save(findings_source(plan_id), "problems", pa.Table.from_pylist(rows, schema=_PROBLEMS))
-
-
-def _note_policies(wired: Wired) -> None:
-    """Remember what every policy said, so that a change without a new version is found."""
-    used = versions(wired.mappings.policies)
-    known = [PolicyVersion(policy=v.policy, version=v.version, digest=v.digest, content=v.content) for v in used]
-    wired.policy_versions.note(known, by=wired.person.name)
 
 
 def _keep_holds(wired: Wired, result: Reconciliation) -> None:

@@ -71,6 +71,22 @@ def load(overlay: Path | None = None) -> Mappings:
     return mappings
 
 
+def version_places(overlay: Path | None = None) -> dict[str, tuple[str, int]]:
+    """Where the version of every policy and segment stands: name as in mappings/versions.py -> file, line."""
+    texts = _packaged()
+    written = _overlay(overlay, texts, []) if overlay is not None else {}
+    found: dict[str, tuple[str, int]] = {}
+    for name in Policies.model_fields:
+        file = f"policies/{name}.yaml"
+        document = read(texts[file], written.get(file, file))
+        found[name] = (document.file, document.line(("policy", "version")))
+        listed = document.data.get("segments") if name == "segments" and isinstance(document.data, dict) else None
+        for index, segment in enumerate(listed or ()):
+            place = (document.file, document.line(("segments", index, "version")))
+            found[f"segments/{segment.get('id')}"] = place
+    return found
+
+
 @cache
 def read_places() -> dict[str, tuple[int, int]]:
     """ZIP tabulation areas: code -> latitude and longitude in ten-thousandths of a degree. Source: Census gazetteer."""
@@ -96,12 +112,12 @@ def _yaml_files(folder: Traversable) -> list[Traversable]:
     return sorted((item for item in folder.iterdir() if item.name.endswith(".yaml")), key=lambda item: item.name)
 
 
-def _overlay(folder: Path, texts: dict[str, str], problems: list[MappingProblem]) -> None:
-    """Lay the customer's files over the packaged ones."""
+def _overlay(folder: Path, texts: dict[str, str], problems: list[MappingProblem]) -> dict[str, str]:
+    """Lay the customer's files over the packaged ones; packaged name -> name of the file that replaces it."""
+    taken: dict[str, str] = {}
     if not folder.is_dir():
         problems.append(_unplaced(str(folder), "the overlay folder does not exist; create it or correct the setting"))
-        return
-    taken: dict[str, str] = {}
+        return taken
     for path in sorted(folder.rglob("*.y*ml")):
         written = path.relative_to(folder).as_posix()
         name = _placed(written, texts, problems)
@@ -114,6 +130,7 @@ def _overlay(folder: Path, texts: dict[str, str], problems: list[MappingProblem]
         text = _text(path, written, problems)
         if text is not None:
             texts[name] = text
+    return taken
 
 
 def _placed(written: str, texts: dict[str, str], problems: list[MappingProblem]) -> str | None:

@@ -8,10 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from mappings.insight_policy import Segment
 from mappings.policy import Policies
 
-LISTS = frozenset({"reps", "territories", "alerts"})
-"""Policies that are lists of people and places: they change from day to day and need no new version."""
+LISTS = {
+    "alerts": frozenset({"recipients", "sender", "redact_accounts", "attach_csv"}),
+    "reps": frozenset({"reps"}),
+    "territories": frozenset({"territories", "named_accounts"}),
+}
+"""Parts of policies that list people and places: they change from day to day and need no new version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +36,33 @@ def versions(policies: Policies) -> tuple[Versioned, ...]:
     return tuple(sorted(_all(policies), key=lambda one: one.policy))
 
 
+def same_rules(policy: str, used: str, now: str) -> bool:
+    """Whether two contents of a policy say the same. A knob that did not exist yet said what its default says today."""
+    return used == now or _completed(policy, used) == now
+
+
+def _completed(policy: str, content: str) -> str:
+    """The content with today's knobs; as it is where today's schema does not take it."""
+    said = json.loads(content)
+    try:
+        if "/" in policy:
+            return _canonical(Segment.model_validate(said).model_dump(mode="json", by_alias=True))
+        model = Policies.model_fields[policy].annotation
+        header = {"id": policy, "version": 1, "owner": "", "effective_from": ""}
+        plain = _without_header(model.model_validate({"policy": header, **said}))  # type: ignore[union-attr]  # every policy is a model
+        apart = LISTS.get(policy, {"segments"} if policy == "segments" else set())
+        return _canonical({key: value for key, value in plain.items() if key not in apart})
+    except (ValidationError, KeyError):
+        return content
+
+
 def content_of(policies: Policies, name: str) -> dict[str, Any]:
     """What a policy says, without its header."""
-    plain: dict[str, Any] = getattr(policies, name).model_dump(mode="json", by_alias=True)
+    return _without_header(getattr(policies, name))
+
+
+def _without_header(policy: BaseModel) -> dict[str, Any]:
+    plain = policy.model_dump(mode="json", by_alias=True)
     return {key: value for key, value in plain.items() if key not in ("policy", "successors")}
 
 
@@ -52,9 +83,7 @@ def _keyed(rows: list[Any]) -> bool:
 
 def _all(policies: Policies) -> Iterator[Versioned]:
     for name in Policies.model_fields:
-        if name in LISTS:
-            continue
-        plain = content_of(policies, name)
+        plain = {key: said for key, said in content_of(policies, name).items() if key not in LISTS.get(name, ())}
         if name == "segments":
             for segment in plain.pop("segments"):
                 yield _versioned(f"segments/{segment['id']}", segment["version"], segment)
@@ -62,5 +91,9 @@ def _all(policies: Policies) -> Iterator[Versioned]:
 
 
 def _versioned(name: str, version: int, content: Mapping[str, Any]) -> Versioned:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = _canonical(content)
     return Versioned(policy=name, version=version, digest=hashlib.sha256(text.encode()).hexdigest(), content=text)
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

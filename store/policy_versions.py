@@ -46,11 +46,11 @@ class PolicyVersions:
             rows = conn.execute(query.order_by(policy_version.c.at, policy_version.c.version)).mappings()
             return tuple(PolicyVersion(**row) for row in rows)
 
-    def digests(self) -> Mapping[tuple[str, int], frozenset[str]]:
-        """Contents known per policy and version."""
-        columns = (policy_version.c.policy, policy_version.c.version, policy_version.c.digest)
-        found: dict[tuple[str, int], set[str]] = {}
+    def first(self) -> Mapping[tuple[str, int], PolicyVersion]:
+        """What every policy said when a version of it was used for the first time."""
+        order = (policy_version.c.at, policy_version.c.digest)
+        found: dict[tuple[str, int], PolicyVersion] = {}
         with self._database.read() as conn:
-            for policy, version, digest in conn.execute(sa.select(*columns)):
-                found.setdefault((policy, version), set()).add(digest)
-        return {key: frozenset(digests) for key, digests in found.items()}
+            for row in conn.execute(sa.select(policy_version).order_by(*order)).mappings():
+                found.setdefault((row["policy"], row["version"]), PolicyVersion(**row))
+        return found

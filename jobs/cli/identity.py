@@ -239,7 +239,8 @@ def fit_model(
         )
     except (TooFewDecisions, FitUnavailable) as error:
         raise Stop(str(error), Exit.NEEDS_PERSON) from None
-    to.write_text(as_yaml(policy.model_copy(update={"model": fitted.model})), encoding="utf-8")
+    head = policy.policy.model_copy(update={"version": policy.policy.version + 1})
+    to.write_text(as_yaml(policy.model_copy(update={"policy": head, "model": fitted.model})), encoding="utf-8")
     figures = dict(fitted.model.figures)
     if json_:
         emit_json("identity fit", {"file": str(to), "version": version, "figures": figures})

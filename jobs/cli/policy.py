@@ -21,7 +21,7 @@ app = typer.Typer(help="Check the policies, compare them, and list what they tak
 
 @app.command()
 def check(json_: JsonFlag = False) -> None:
-    """Load every policy with all checks, and find rules that changed without a new version. Exit 7 on any fault."""
+    """Load every policy with all checks; find rules changed without a new version. Exit 7 on any fault."""
     wired = opened()
     try:
         mappings = wired.mappings
@@ -37,10 +37,11 @@ def check(json_: JsonFlag = False) -> None:
         )
     else:
         for one in faults:
-            say(f"{one.policy}: {one.fact}; {one.remedy}", style="red")
+            say(str(one), style="red")
         rows = [(n, p.policy.version, p.policy.owner, p.policy.effective_from) for n, p in _policies(mappings.policies)]
         table("policies", ("policy", "version", "owner", "in force from"), rows)
-        say(f"{len(rows)} policies are in order; rules digest {mappings.digest[:8]}")
+        state = "are in order" if not faults else "can be read"
+        say(f"{len(rows)} policies {state}; rules digest {mappings.digest[:8]}")
     if faults:
         raise Stop("", Exit.NEEDS_PERSON)
 
