@@ -17,6 +17,7 @@ import structlog
 from connectors.errors import ConnectorError, Fatal, Rejected
 from connectors.smtp.sender import Attachment, Letter, Security, SmtpSender, SmtpSettings, compose
 from jobs.applying.checks import GUARD_STOP
+from jobs.applying.second_person import terms_of
 from jobs.present import load_names
 from jobs.report import safe_cell
 from jobs.wiring import Wired
@@ -87,6 +88,7 @@ def compose_guard_stop(wired: Wired, mail: Mail) -> Letter:
         "guards": [{**one, "unit": unit_of(one["guard"])} for one in found[:GUARDS_SHOWN]],
         "more": max(0, len(found) - GUARDS_SHOWN),
         "rules": stored.header.ruleset_digest[:12],
+        "who": terms_of(wired.database, wired.mappings.policies.conflicts, stored.header).says,
     }
     html = _environment().get_template("guard-stop.html.j2").render(values)
     return Letter(

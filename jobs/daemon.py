@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 
 import structlog
@@ -57,7 +58,8 @@ def _fresh(settings: Settings, work: Work) -> Callable[[Stop], None]:
 
 def _wired(settings: Settings) -> Wired:
     wired = Wired(settings=settings)
-    wired.person = identify(wired)
+    found = identify(wired)
+    wired.person = found if found.is_verified else replace(found, is_daemon=True)
     return wired
 
 

@@ -82,6 +82,7 @@ def store_plan(
         ruleset_digest=wired.mappings.digest,
         as_of=as_of,
         author=wired.person.name,
+        author_kind=wired.person.kind,
         tool_version=tool_version(),
         org_ids=wired.pins.org_ids(),
         snapshot_ids=snapshot_ids,

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.applying.second_person import terms_of
 from jobs.wiring import Wired
 from mappings.canonical import MANAGED
 from store.decisions import Decision
 from store.plans import Outcome, StoredPlan
+from sync.planning.approvals import OverrideTerms
 from sync.planning.threeway import Action
 
 ROW_FIELDS = (
@@ -77,6 +79,7 @@ class PlanView:
     changes: Mapping[str, Sequence[Mapping[str, Any]]]  # item id -> its changes, in display order
     decisions: Mapping[str, Decision]  # fingerprint -> newest verdict
     outcomes: Mapping[str, Outcome]  # item id -> what became of it
+    override: OverrideTerms  # who may let its passed limits through
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per item in the plan's order: the fields of ROW_FIELDS, its fingerprint, its `values` by field."""
@@ -167,6 +170,7 @@ def view_plan(wired: Wired, plan_id: str) -> PlanView:
         changes=changes,
         decisions=wired.decisions.of_plan(plan_id, fingerprints),
         outcomes=wired.plans.outcomes(plan_id),
+        override=terms_of(wired.database, wired.mappings.policies.conflicts, stored.header),
     )
 
 

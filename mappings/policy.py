@@ -185,12 +185,8 @@ class ApprovalRule(Strict):
     of: str = Field(alias="class")  # a field group, * for every group, or guard_override
     accounts_over: int = Field(default=0, ge=0)  # the rule holds for more accounts than this in one apply
     named_accounts: bool = False  # it also holds for every named account, however few there are
-    approvers: int = Field(default=2, ge=1, le=5)  # verified persons
+    approvers: int = Field(default=2, ge=0, le=5)  # verified persons; 0, of guard_override only: any named person
     not_author: bool = True  # who made the plan does not count
-
-
-SECOND_PERSON = ApprovalRule.model_validate({"class": "guard_override", "approvers": 1})
-"""A passed limit is let through by somebody else than who made the plan."""
 
 
 class Cascade(Strict):
@@ -251,12 +247,6 @@ class ConflictPolicy(Strict):
     multi_crm: dict[str, MultiCrm] = Field(default_factory=dict)  # managed field -> who is written first
     successors: tuple[Successor, ...] = ()  # rows of the successor map; they stand in their own file
     propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
-
-    @property
-    def override_rules(self) -> tuple[ApprovalRule, ...]:
-        """Who may let a passed limit through: as `requires` says; else, where persons are verified, not the author."""
-        is_stated = any(rule.of == "guard_override" for rule in self.requires)
-        return self.requires if is_stated or not self.require_verified_person else (*self.requires, SECOND_PERSON)
 
     @property
     def blocks_teams(self) -> bool:

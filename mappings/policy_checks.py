@@ -304,6 +304,11 @@ def check_conflicts(document: Document, policy: ConflictPolicy) -> Problems:
         if rule.of not in known:
             fact = f"class {rule.of!r} is neither a group nor guard_override"
             yield document.problem(("requires", place, "class"), fact, near(rule.of, known))
+        if not rule.approvers and rule.of != "guard_override":
+            fact = f"approvers is 0 for {rule.of}; only guard_override can be left to any named person"
+            yield document.problem(("requires", place, "approvers"), fact)
+        if rule.of == "guard_override" and any(other.of == rule.of for other in policy.requires[:place]):
+            yield document.problem(("requires", place, "class"), "guard_override is said twice; one line decides")
 
 
 CONNECTIONS = ("salesforce", "hubspot")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from store import audit
 from store.database import Database, insert_missing
 from store.identifiers import new_id, next_number
 from store.tables import decision, guard_acceptance, hold, override
+from sync.planning.approvals import Author
 from sync.planning.decisions import ONCE, Refusal
 from sync.planning.decisions import Verdict as Verdict  # part of this module's interface
 
@@ -25,16 +26,26 @@ SPENT_BY = "platbook"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who acts. An operating-system user is not a verified person."""
+    """Who acts. An operating-system user is not a verified person; nor is the daemon, which acts for nobody."""
 
     name: str
     is_verified: bool = False
     role: str = ""  # of a verified person: viewer, reviewer, approver, admin
+    is_daemon: bool = False
+
+    @property
+    def kind(self) -> Author:
+        """What a plan of his is known to come from."""
+        if self.is_verified:
+            return Author.PERSON
+        return Author.DAEMON if self.is_daemon else Author.USER
 
     @property
     def label(self) -> str:
         """As it stands in the audit."""
-        return self.name if self.is_verified else f"{self.name} (unverified operating-system user)"
+        if self.is_verified:
+            return self.name
+        return f"{self.name} (daemon)" if self.is_daemon else f"{self.name} (unverified operating-system user)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +219,18 @@ class Decisions:
         with self._database.read() as conn:
             return [dict(row) for row in conn.execute(query).mappings()]
 
-    def accept_guards(self, plan_digest: str, acceptances: Sequence[Acceptance], *, plan_id: str = "") -> None:
-        """Remember who let which limits of this plan through; audited. First contact is remembered for good."""
+    def accept_guards(
+        self,
+        plan_digest: str,
+        acceptances: Sequence[Acceptance],
+        *,
+        plan_id: str = "",
+        suffices: Callable[[Sequence[Person]], bool] = bool,
+    ) -> None:
+        """Remember who lets which limits of this plan through; audited. `suffices`: whether these persons are enough.
+
+        A first contact that enough persons let through is remembered for good.
+        """
         at = self._database.now()
         with self._database.state() as conn:
             for one in acceptances:
@@ -221,22 +242,19 @@ class Decisions:
                     "by": one.by.name,
                     "by_verified": one.by.is_verified,
                     "at": at,
+                    "let_through": False,
                 }
                 if insert_missing(conn, guard_acceptance, [row]):
                     body = {"guard": one.guard, "subject": one.subject, "reason": one.reason, "digest": plan_digest}
                     entry = audit.Entry(kind="guard_accepted", actor=one.by.label, plan_id=plan_id, body=body)
                     audit.append(conn, [entry], at=at)
-
-    def accepted_for(self, plan_digest: str) -> frozenset[tuple[str, str]]:
-        """(guard, subject) pairs accepted for this plan digest."""
-        query = sa.select(guard_acceptance.c.guard, guard_acceptance.c.subject)
-        with self._database.read() as conn:
-            rows = conn.execute(query.where(guard_acceptance.c.plan_digest == plan_digest)).all()
-        return frozenset((row.guard, row.subject) for row in rows)
+            for guard, subject in dict.fromkeys((one.guard, one.subject) for one in acceptances):
+                _let_through(conn, (plan_digest, guard, subject), suffices)
 
     def accepted_first_contacts(self) -> frozenset[str]:
-        """'first_contact:<connection>:<field>' of everything accepted so far: sync.world.World.accepted_guards."""
-        query = sa.select(guard_acceptance.c.subject).where(guard_acceptance.c.guard == FIRST_CONTACT)
+        """'first_contact:<connection>:<field>' of everything let through so far: sync.world.World.accepted_guards."""
+        through = (guard_acceptance.c.guard == FIRST_CONTACT) & guard_acceptance.c.let_through
+        query = sa.select(guard_acceptance.c.subject).where(through)
         with self._database.read() as conn:
             return frozenset(f"{FIRST_CONTACT}:{subject}" for subject in conn.scalars(query))
 
@@ -244,6 +262,15 @@ class Decisions:
         with self._database.read() as conn:
             rows = sorted(conn.execute(query).all(), key=lambda row: tuple(row)[:3])
         return pa.table({name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(names)})
+
+
+def _let_through(conn: sa.Connection, key: tuple[str, str, str], suffices: Callable[[Sequence[Person]], bool]) -> None:
+    """Note on one limit of one plan (digest, guard, subject) that it is let through, once enough persons said so."""
+    columns = (guard_acceptance.c.plan_digest, guard_acceptance.c.guard, guard_acceptance.c.subject)
+    about = sa.and_(*(column == value for column, value in zip(columns, key, strict=True)))
+    rows = conn.execute(sa.select(guard_acceptance.c.by, guard_acceptance.c.by_verified).where(about)).all()
+    if suffices([Person(name=row.by, is_verified=row.by_verified) for row in rows]):
+        conn.execute(sa.update(guard_acceptance).where(about).values(let_through=True))
 
 
 def add_overrides(conn: sa.Connection, overrides: Sequence[Refusal], *, run_id: str, at: str) -> None:

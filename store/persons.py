@@ -54,6 +54,12 @@ class Persons:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def are_any(self) -> bool:
+        """True from the first person on: nobody is ever taken out of the register."""
+        with self._database.read() as conn:
+            return conn.execute(sa.select(person.c.name).limit(1)).first() is not None
+
     def list(self) -> tuple[Registered, ...]:
         """Everybody, by name."""
         with self._database.read() as conn:

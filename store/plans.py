@@ -62,6 +62,7 @@ class PlanHeader:
     schema_hashes: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     guards: tuple[Mapping[str, Any], ...] = ()  # sync.world.GuardResult as dicts
+    author_kind: str | None = None  # sync.planning.approvals.Author; None = made before it was noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +217,13 @@ def _row(conn: sa.Connection, plan_id: str) -> dict[str, Any]:
 _SEALED = tuple(column.name for column in plan.columns if column.name not in ("seal", "status"))
 
 
+_LATER = ("author_kind",)
+"""Columns that older plans were sealed without."""
+
+
 def _seal(row: Mapping[str, Any]) -> str:
-    text = json.dumps({name: row[name] for name in _SEALED}, sort_keys=True, ensure_ascii=False)
+    sealed = {name: row[name] for name in _SEALED if name not in _LATER or row[name] is not None}
+    text = json.dumps(sealed, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -151,6 +151,7 @@ plan = Table(
     Column("as_of", String, nullable=False),
     Column("tool_version", String, nullable=False),
     Column("author", String, nullable=False),
+    Column("author_kind", String, nullable=True),  # NULL = made before it was noted
     Column("created_at", String, nullable=False),
     Column("expires_at", String, nullable=False),
     Column("status", String, nullable=False, index=True),
@@ -232,10 +233,11 @@ guard_acceptance = Table(
     Column("plan_digest", String, primary_key=True),
     Column("guard", String, primary_key=True),
     Column("subject", String, primary_key=True),
+    Column("by", String, primary_key=True),
+    Column("by_verified", Boolean, primary_key=True),
     Column("reason", Text, nullable=False),
-    Column("by", String, nullable=False),
-    Column("by_verified", Boolean, nullable=False),
     Column("at", String, nullable=False),
+    Column("let_through", Boolean, nullable=False, server_default=sa.true()),  # with this word, enough had spoken
 )
 
 journal = Table(

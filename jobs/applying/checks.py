@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from jobs.applying.around import around
 from jobs.applying.model import ApplyDeps, GuardCheck, GuardStopped, PlanRefused, Work
-from jobs.applying.permission import accepted_guards, require_may_accept
+from jobs.applying.second_person import take_acceptances, what_lacks
 from jobs.applying.selection import Selection
 from jobs.applying.session import ApplyRun
 from mappings.policy import Policies
@@ -89,11 +89,8 @@ def require_decided(plan: StoredPlan, selection: Selection) -> None:
 def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[Acceptance]) -> None:
     """Measure the guards on the approved work; raise GuardStopped and pause the plan when one is passed."""
     deps, plan = run.deps, run.plan
-    register = Decisions(deps.database)
-    require_may_accept(deps, plan, accept)
-    if accept:
-        register.accept_guards(plan.header.digest, accept, plan_id=plan.id)
-    results = deps.guards(plan, work, register.accepted_first_contacts(), accepted_guards(deps, plan), deps)
+    accepted = take_acceptances(deps, plan, accept)
+    results = deps.guards(plan, work, Decisions(deps.database).accepted_first_contacts(), accepted, deps)
     breached = guards.breaches(results)
     if not breached:
         return
@@ -108,7 +105,7 @@ def require_within_limits(run: ApplyRun, work: Sequence[Work], accept: Sequence[
             promise_guard_stop(
                 conn, breached, deps.recipients, plan_id=plan.id, run_id=run.run_id, at=deps.database.now()
             )
-    raise GuardStopped(plan.id, breached)
+    raise GuardStopped(plan.id, breached, who=what_lacks(deps, plan, breached))
 
 
 def promise_guard_stop(

@@ -55,9 +55,10 @@ class PlanRefused(Exception):
 class GuardStopped(Exception):
     """A limit was passed; nothing was written."""
 
-    def __init__(self, plan_id: str, breached: Sequence[GuardResult]) -> None:
+    def __init__(self, plan_id: str, breached: Sequence[GuardResult], *, who: str = "") -> None:
         super().__init__(f"plan {plan_id}: {' '.join(result.message for result in breached)}")
         self.breached = tuple(breached)
+        self.who = who  # may let them through, in one sentence
 
 
 class Translation(Protocol):
@@ -73,6 +74,10 @@ class Translation(Protocol):
 
     def to_canonical(self, field: str, native: Any) -> str | None:
         """The canonical text of what the CRM sent; None = empty."""
+        ...
+
+    def actor_kind(self, marks: Sequence[str], *, our_user: str) -> str:
+        """Who an entry of the CRM's history is by: us, human, workflow, integration, import or unknown."""
         ...
 
 

@@ -9,17 +9,14 @@ from jobs.applying.around import named_keys
 from jobs.applying.model import ApplyDeps, PlanRefused, Work
 from jobs.applying.selection import Selection
 from jobs.audit_head import rolled_back
-from jobs.persons import NotPermitted
 from mappings.policy import ConflictPolicy
 from store import journal
 from store.connections import Connections, Mode
-from store.decisions import Acceptance, Person
 from store.generation import restored_from
 from store.journal import JournalState
-from store.persons import Role, reaches
 from store.plans import StoredPlan, rules_applied_before
-from store.voices import acceptances, voices
-from sync.planning.approvals import Ask, may_override, missing
+from store.voices import voices
+from sync.planning.approvals import Ask, missing
 
 OBSERVING = "observe"
 """Reason of a refusal that is no fault: the connections are only observed."""
@@ -100,38 +97,6 @@ def _written(deps: ApplyDeps, plan: StoredPlan) -> list[tuple[str, tuple[str, st
         rows = journal.of_plan(conn, plan.id)
     done = [row for row in rows if row.state is JournalState.VERIFIED and row.item_id in groups]
     return [(groups[row.item_id], (row.connection, row.record_id)) for row in done]
-
-
-def require_may_accept(deps: ApplyDeps, plan: StoredPlan, accept: Sequence[Acceptance]) -> None:
-    """Raise NotPermitted unless who lets passed limits of this plan through may do so."""
-    for person in dict.fromkeys(one.by for one in accept):
-        _require_second_person(deps.conflicts, plan, person)
-
-
-def _require_second_person(policy: ConflictPolicy, plan: StoredPlan, person: Person) -> None:
-    if person.is_verified and not reaches(person.role, Role.APPROVER):
-        raise NotPermitted(f"--accept-guard: {person.name} has the role {person.role}, it takes {Role.APPROVER}")
-    if policy.require_verified_person and not person.is_verified:
-        raise NotPermitted(
-            f"--accept-guard: {person.label} is not a verified person. Log in with a personal token (`platbook login`)"
-        )
-    voice = {person.name} if person.is_verified else set()
-    lack = may_override(voice, policy.override_rules, author=plan.header.author)
-    if lack:
-        raise NotPermitted(f"plan {plan.id}: --accept-guard: {lack}. Somebody else has to let the limit through")
-
-
-def accepted_guards(deps: ApplyDeps, plan: StoredPlan) -> Collection[str]:
-    """Guard ids let through for this plan by somebody whose word counts under the policy of today."""
-    policy = deps.conflicts
-    return {
-        f"{one.guard}:{one.subject}"
-        for one in acceptances(deps.database, plan.header.digest)
-        if one.by.is_verified or not policy.require_verified_person
-        if not may_override(
-            {one.by.name} if one.by.is_verified else (), policy.override_rules, author=plan.header.author
-        )
-    }
 
 
 def _reason(one: Work, mode: Mode, policy: ConflictPolicy, *, is_new: bool) -> str:

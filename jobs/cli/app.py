@@ -195,7 +195,7 @@ def _explained(error: Exception) -> int:
 
 def _message(error: Exception) -> str:
     if isinstance(error, GuardStopped):
-        return stopped(str(error).partition(":")[0], error.breached)
+        return stopped(str(error).partition(":")[0], error.breached, who=error.who)
     if isinstance(error, ConnectorError) and not isinstance(error, Rejected) and error.system in PARTS:
         return f"{error}\nIts settings are PLATBOOK_{error.system.upper()}__*; `platbook doctor` looks at all of them."
     return str(error)

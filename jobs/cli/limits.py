@@ -25,10 +25,10 @@ def limit_lines(results: Iterable[GuardResult], names: Names | None = None) -> I
         yield f"    {_remedy(passed[0])} To let it through once: platbook apply --accept-guard {guard} --reason ..."
 
 
-def stopped(subject: str, results: Sequence[GuardResult]) -> str:
-    """The paragraph about an apply that a guard stopped; `subject` is the plan."""
-    lines = "\n".join(f"  {line}" for line in limit_lines(results))
-    return f"{subject}: stopped by a guard, nothing was written\n{lines}"
+def stopped(subject: str, results: Sequence[GuardResult], *, who: str = "") -> str:
+    """The paragraph about an apply that a guard stopped; `subject` is the plan, `who` may let the limits through."""
+    lines = [*limit_lines(results), *([who] if who else ())]
+    return "\n  ".join([f"{subject}: stopped by a guard, nothing was written", *lines])
 
 
 def _figures(results: Sequence[GuardResult], names: Names, *, with_limit: bool) -> str:

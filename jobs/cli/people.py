@@ -42,7 +42,8 @@ def add(
     say(f"{made.name} is registered as {made.role}")
     if secret:
         say(f"token, shown this once: {secret}")
-        say("Keep it: `platbook login` reads it. From now on only an admin changes the register.")
+        say("Keep it: `platbook login` reads it. From now on only an admin changes the register, and a passed limit")
+        say("of a plan is let through by a verified person who did not make the plan (`--accept-guard`).")
 
 
 @app.command("list")

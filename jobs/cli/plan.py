@@ -158,6 +158,8 @@ def show_guards(view: PlanView) -> None:
     say(f"guards: {len(guards) - len(breached)} ok, {len(breached)} passed their limit")
     for line in limit_lines((GuardResult(**guard) for guard in breached), view.names):
         say(f"  {line}", style="yellow")
+    if breached:
+        say(f"  Who may let a limit through: {view.override.says}.")
 
 
 def _show_problems(problems: tuple[Problem, ...]) -> None:
@@ -228,6 +230,8 @@ def plan_payload(view: PlanView) -> dict[str, Any]:
         "guards": [dict(guard) for guard in header.guards],
         "feeds": dict(header.feed_hashes),
         "author": header.author,
+        "author_kind": header.author_kind,
+        "guard_override": {"persons": view.override.persons, "who": view.override.says},
     }
 
 

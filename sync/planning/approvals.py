@@ -1,12 +1,13 @@
-"""Who has to agree before an item is written: the rules of `requires` in the conflict policy."""
+"""Who has to agree before an item is written, and before a passed limit is let through: `requires` and its default."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from mappings.policy import ApprovalRule
+from mappings.policy import ApprovalRule, ConflictPolicy
 
 EVERY_GROUP = "*"
 GUARD_OVERRIDE = "guard_override"
@@ -52,10 +53,80 @@ def missing(
     return found
 
 
-def may_override(voices: Collection[str], rules: Iterable[ApprovalRule], *, author: str) -> str:
-    """What is missing before a passed limit is let through: "" when nothing is."""
-    reasons = (_lack(voices, rule, author) for rule in rules if rule.of == GUARD_OVERRIDE)
-    return next((reason for reason in reasons if reason), "")
+class Author(StrEnum):
+    """What is known of who made a plan."""
+
+    PERSON = "person"  # verified by a token
+    USER = "user"  # of the operating system: which human that is, nobody can tell
+    DAEMON = "daemon"  # its schedule, without anybody's token
+
+
+SECOND_PERSON = ApprovalRule.model_validate({"class": GUARD_OVERRIDE, "approvers": 1})
+"""Where persons are known, a passed limit is let through by somebody else than who made the plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideTerms:
+    """Who may let a passed limit of one plan through."""
+
+    persons: int  # verified persons it takes; 0 = any one named person
+    not_author: str = ""  # the verified person who made the plan and does not count; "" = everybody counts
+    user: str = ""  # the unverified author: he may be anybody, so one person more is asked for; "" = he is known
+    is_stated: bool = False  # the policy says it
+
+    def counts(self, name: str) -> bool:
+        """True where this verified person's word is heard."""
+        return not self.not_author or name.casefold() != self.not_author.casefold()
+
+    def lack(self, verified: Iterable[str], *, others: bool = False) -> str:
+        """What is missing after these verified persons (and, with `others`, somebody else) spoke: "" = nothing."""
+        heard = {name.casefold() for name in verified if self.counts(name)}
+        if not self.persons:
+            return "" if heard or others else "nobody spoke"
+        missing = self.persons - len(heard)
+        return _persons(missing) if missing > 0 else ""
+
+    @property
+    def says(self) -> str:
+        """The terms in one sentence, with the way to others."""
+        if not self.persons and self.is_stated:
+            return "one named person is enough, verified or not, as policies/conflicts.yaml says"
+        if not self.persons:
+            return (
+                "one named person is enough, unverified, as nobody is registered here; `platbook people add NAME "
+                "--role admin` makes it a second person with a token of his own"
+            )
+        if self.not_author:
+            return f"it takes {_persons(self.persons)} other than {self.not_author}, who made the plan"
+        if self.user:
+            return (
+                f"it takes {_persons(self.persons)}, because {self.user}, who made the plan, is not verified and may "
+                "be any of them; one fewer for a plan made with a token or by the daemon"
+            )
+        return f"it takes {_persons(self.persons)}"
+
+
+def override_terms(policy: ConflictPolicy, *, has_persons: bool, author: str, kind: str | None) -> OverrideTerms:
+    """Who may let limits of a plan through: as `requires` says; else a second person, once there are persons.
+
+    `kind` is an Author, None where it was not noted. Where nobody can tell who made the plan, one of those who agree
+    may have made it: one more has to.
+    """
+    stated = next((rule for rule in policy.requires if rule.of == GUARD_OVERRIDE), None)
+    if stated is None and not (has_persons or policy.require_verified_person):
+        return OverrideTerms(persons=0)
+    rule = stated or SECOND_PERSON
+    if not rule.approvers:
+        return OverrideTerms(persons=1 if policy.require_verified_person else 0, is_stated=True)
+    if not rule.not_author or kind == Author.DAEMON:
+        return OverrideTerms(persons=rule.approvers, is_stated=stated is not None)
+    if kind == Author.PERSON:
+        return OverrideTerms(persons=rule.approvers, not_author=author, is_stated=stated is not None)
+    return OverrideTerms(persons=rule.approvers + 1, user=author, is_stated=stated is not None)
+
+
+def _persons(count: int) -> str:
+    return "one verified person" if count == 1 else f"{count} verified persons"
 
 
 def outvoted(latest: Mapping[str, bool]) -> frozenset[str]:

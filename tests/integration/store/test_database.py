@@ -10,10 +10,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from store.database import Database, StoreError, insert_missing
+from store.decisions import Decisions
 from store.identifiers import new_id, next_number
-from store.tables import metadata, slot
+from store.tables import guard_acceptance, metadata, slot
 
 SLOT = {"job": "pull", "slot": "s", "status": "claimed", "claimed_by": "a", "claimed_at": "t", "message": ""}
 
@@ -21,6 +23,27 @@ SLOT = {"job": "pull", "slot": "s", "status": "claimed", "claimed_by": "a", "cla
 def test_the_migrations_make_exactly_the_tables_of_this_version(database: Database) -> None:
     with database.state() as conn:
         assert compare_metadata(MigrationContext.configure(conn), metadata) == []
+
+
+def test_words_on_limits_given_before_several_persons_could_speak_still_count(database: Database) -> None:
+    """The schema of before the second person, with one accepted first contact, brought to this version."""
+    column = guard_acceptance.c
+    with database.state() as conn:
+        operations = Operations(MigrationContext.configure(conn))
+        with operations.batch_alter_table("guard_acceptance") as table:
+            table.drop_constraint("pk_guard_acceptance", type_="primary")
+            table.create_primary_key("pk_guard_acceptance", ["plan_digest", "guard", "subject"])
+            table.drop_column("let_through")
+        operations.drop_column("plan", "author_kind")
+        row = {"plan_digest": "d", "guard": "first_contact", "subject": "hubspot:owner", "reason": "r", "at": "t"}
+        conn.execute(sa.insert(guard_acceptance).values(**row, by="maria", by_verified=False))
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = 'r0006'"))
+    database.migrate()
+    assert Decisions(database).accepted_first_contacts() == {"first_contact:hubspot:owner"}
+    with database.state() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
+        conn.execute(sa.insert(guard_acceptance).values(**row, by="bea", by_verified=True))
+        assert conn.scalar(sa.select(sa.func.count()).where(column.subject == "hubspot:owner")) == 2
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:

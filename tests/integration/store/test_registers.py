@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from store.outbox import MailStatus, Outbox
 from store.plans import PlanHeader, Plans, PlanStatus, PlanTampered, StoredPlan, transition
 from store.runs import Runs, RunStatus
 from store.snapshots import Snapshots, Status
+from store.voices import acceptances
 from sync.planning.decisions import AgreedMove, Refusal
 
 PERSON = Person(name="maria")
@@ -238,6 +240,20 @@ def test_a_status_moves_only_from_where_it_should_be(database: Database, files: 
         transition(conn, plan.id, [PlanStatus.READY], PlanStatus.APPLYING)
 
 
+@pytest.mark.parametrize(("noted", "later"), [(None, "daemon"), ("user", "daemon"), ("user", None)])
+def test_who_made_a_plan_is_sealed_and_a_plan_of_before_still_loads(
+    database: Database, files: ParquetFiles, noted: str | None, later: str | None
+) -> None:
+    plans = Plans(database, files)
+    header = replace(HEADER, author_kind=noted)
+    saved = plans.save(header, items=ROWS, changes=ROWS, events=ROWS)
+    assert plans.load(saved.id).header.author_kind == noted
+    with database.state() as conn:
+        conn.execute(sa.update(tables.plan).values(author_kind=later))
+    with pytest.raises(PlanTampered):
+        plans.load(saved.id)
+
+
 def test_a_changed_header_is_noticed(database: Database, files: ParquetFiles, plan: StoredPlan) -> None:
     with database.state() as conn:
         conn.execute(sa.update(tables.plan).values(counts={"items": 1}))
@@ -315,9 +331,24 @@ def test_a_guard_is_accepted_for_one_digest_and_first_contact_for_good(database:
     accepted = [Acceptance(guard="first_contact", subject="salesforce:owner", reason="r", by=PERSON)]
     decisions.accept_guards("digest", accepted)
     decisions.accept_guards("digest", accepted)
-    assert decisions.accepted_for("digest") == {("first_contact", "salesforce:owner")}
-    assert decisions.accepted_for("other") == frozenset()
+    assert [one.subject for one in acceptances(database, "digest")] == ["salesforce:owner"]
+    assert acceptances(database, "other") == ()
     assert decisions.accepted_first_contacts() == {"first_contact:salesforce:owner"}
+
+
+def test_a_first_contact_counts_for_good_once_enough_persons_let_it_through(database: Database) -> None:
+    decisions = Decisions(database)
+    for name, enough in (("maria", set()), ("bea", {"first_contact:salesforce:owner"})):
+        word = Acceptance(
+            guard="first_contact", subject="salesforce:owner", reason="r", by=Person(name=name, is_verified=True)
+        )
+        decisions.accept_guards("digest", [word], suffices=lambda persons: len(persons) > 1)
+        assert decisions.accepted_first_contacts() == enough
+    unverified = Acceptance(guard="clears", subject="hubspot", reason="r", by=Person(name="maria"))
+    verified = Acceptance(guard="clears", subject="hubspot", reason="r", by=Person(name="maria", is_verified=True))
+    decisions.accept_guards("digest", [unverified, verified])
+    said = [one.by.is_verified for one in acceptances(database, "digest") if one.guard == "clears"]
+    assert sorted(said) == [False, True]  # the same name, not the same person
 
 
 # --- runs, mails, slots

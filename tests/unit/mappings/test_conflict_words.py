@@ -15,6 +15,12 @@ REFUSED = {
     "an unknown actor": ("clear: forbid}", "clear: forbid, trust: [{actor: humans, verdict: ours}]}", "kind of actor"),
     "a date that is none": ("clear: forbid}", "clear: forbid, override_until: 2027-02-30}", "2027-02-30"),
     "a class that is no group": ("\nfields:", "\nrequires: [{class: owners}]\nfields:", "neither a group"),
+    "an approval by nobody": ("\nfields:", "\nrequires: [{class: ownership, approvers: 0}]\nfields:", "approvers is 0"),
+    "two lines about passed limits": (
+        "\nfields:",
+        "\nrequires: [{class: guard_override}, {class: guard_override, approvers: 1}]\nfields:",
+        "guard_override is said twice",
+    ),
     "a batch lane that a person's edit may stop": (
         "on_drift: enforce, on_conflict: ours, on_takeover: review, clear: review}",
         "on_drift: enforce, on_conflict: ours, on_takeover: review, clear: review, "

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings.load import load
 from mappings.policy import ApprovalRule
-from sync.planning.approvals import Ask, may_override, missing, outvoted
+from sync.planning.approvals import Ask, Author, OverrideTerms, missing, outvoted, override_terms
+
+SHIPPED = load().policies.conflicts
 
 
 def rule(of: str = "ownership", *, over: int = 1, approvers: int = 2, not_author: bool = True) -> ApprovalRule:
@@ -66,11 +69,70 @@ def test_two_items_of_one_account_are_one_account() -> None:
     assert missing(pair, [rule("*")], author="ana") == {}
 
 
-def test_a_limit_is_let_through_by_somebody_else_than_the_author() -> None:
-    second = [rule("guard_override", over=0, approvers=1)]
-    assert may_override({"ana"}, second, author="ana").startswith("guard_override needs 1")
-    assert may_override({"bea"}, second, author="ana") == ""
-    assert may_override(set(), [], author="ana") == ""
+def terms(*rules: ApprovalRule, kind: str | None = Author.PERSON, persons: bool = True, **more: bool) -> OverrideTerms:
+    """The terms of a plan of Ana's."""
+    policy = SHIPPED.model_copy(update={"requires": rules, **more})
+    return override_terms(policy, has_persons=persons, author="ana", kind=kind)
+
+
+def override(approvers: int, *, not_author: bool = True) -> ApprovalRule:
+    return rule("guard_override", over=0, approvers=approvers, not_author=not_author)
+
+
+def test_where_nobody_is_registered_one_named_person_lets_a_limit_through() -> None:
+    fresh = terms(persons=False, kind=Author.USER)
+    assert fresh.lack([], others=True) == ""
+    assert fresh.lack([]) != ""
+    assert "platbook people add" in fresh.says
+
+
+def test_from_the_first_registered_person_on_it_takes_a_verified_one_who_did_not_make_the_plan() -> None:
+    ours = terms()
+    assert ours.lack([], others=True) == "one verified person"
+    assert ours.lack(["ANA"], others=True) == "one verified person"
+    assert ours.lack(["bea"]) == ""
+    assert "other than ana" in ours.says
+    assert terms(persons=False, require_verified_person=True) == ours
+
+
+def test_a_plan_of_the_daemon_has_no_author_who_could_agree_to_himself() -> None:
+    assert terms(kind=Author.DAEMON).lack(["ana"]) == ""
+    assert terms(kind=Author.DAEMON).lack([], others=True) == "one verified person"
+
+
+@pytest.mark.parametrize("kind", [Author.USER, None])
+def test_where_nobody_can_tell_who_made_the_plan_it_takes_one_more(kind: str | None) -> None:
+    unknown = terms(kind=kind)
+    assert unknown.lack(["ana"], others=True) == "one verified person"
+    assert unknown.lack(["ana", "ANA"]) == "one verified person"
+    assert unknown.lack(["ana", "bea"]) == ""
+    assert "may be any of them" in unknown.says
+
+
+def test_the_policy_may_ask_for_more_or_for_less() -> None:
+    assert terms(override(2)).lack(["bea"]) == "one verified person"
+    assert terms(override(1, not_author=False)).lack(["ana"]) == ""
+    assert terms(override(1, not_author=False), kind=Author.USER).lack(["bea"]) == ""
+    assert terms(override(0)).lack([], others=True) == ""
+    assert terms(override(0), require_verified_person=True).lack([], others=True) == "one verified person"
+    assert terms(override(1), persons=False).lack([], others=True) == "one verified person"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.frozensets(st.sampled_from(("ana", "bea", "dee", "eli"))),
+    st.lists(st.builds(override, st.integers(0, 4), not_author=st.booleans()), max_size=1),
+    st.sampled_from((*Author, None)),
+    st.booleans(),
+)
+def test_enough_persons_stay_enough_and_the_known_author_alone_is_never(
+    heard: frozenset[str], rules: list[ApprovalRule], kind: str | None, persons: bool
+) -> None:
+    found = terms(*rules, kind=kind, persons=persons)
+    if not found.lack(heard):
+        assert not found.lack([*heard, "zoe"])
+    if not rules and persons and kind == Author.PERSON:
+        assert found.lack(["ana"], others=True)
 
 
 def test_one_no_outvotes_every_yes() -> None:
@@ -97,13 +159,3 @@ def test_one_more_voice_never_takes_a_permission_away(
         return set(missing(made, rules, author="ana"))
 
     assert lacking(more) <= lacking(voices)
-
-
-def test_where_persons_are_verified_a_passed_limit_takes_a_second_person() -> None:
-    conflicts = load().policies.conflicts
-    assert not may_override({"ana"}, conflicts.override_rules, author="ana")  # nobody is verified yet
-    verified = conflicts.model_copy(update={"require_verified_person": True})
-    assert may_override({"ana"}, verified.override_rules, author="ana").startswith("guard_override needs 1")
-    assert not may_override({"bea"}, verified.override_rules, author="ana")
-    stated = verified.model_copy(update={"requires": (rule("guard_override", over=0, approvers=2),)})
-    assert may_override({"bea"}, stated.override_rules, author="ana").startswith("guard_override needs 2")
