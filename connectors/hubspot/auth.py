@@ -13,6 +13,7 @@ from connectors.errors import Fatal
 from connectors.hubspot.responses import SYSTEM
 
 REFRESH_MARGIN_S = 60.0  # a token this close to its end is not used for a new request
+USUAL_LIFE_S = 1800.0  # of an access token whose answer does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class RefreshedBearer:
 
     def _exchange(self) -> None:
         answer = self._fetch()
-        token, life_s = answer.get("access_token"), answer.get("expires_in")
+        token, life_s = answer.get("access_token"), answer.get("expires_in", USUAL_LIFE_S)
         if not isinstance(token, str) or not token or not isinstance(life_s, int | float):
             raise Fatal("HubSpot's token answer has no access token. Install the app again.", system=SYSTEM)
         self._token = token

@@ -18,8 +18,8 @@ class Lost(Retriable):
     """The request may have been carried out: the answer did not arrive, or says only that something broke."""
 
 
-class ExpiredToken(Fatal):
-    """The access token was refused as expired; a refreshed one may do."""
+class RefusedToken(Fatal):
+    """The access token was refused: expired, taken back, or not known; a refreshed one may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,13 @@ def error_of(answer: Answer) -> ConnectorError:
     return Rejected(f"{said}: {_plain(envelope)}", system=SYSTEM, code=code)
 
 
-def _refused_token(envelope: Mapping[str, Any], said: str) -> Fatal:
+def _refused_token(envelope: Mapping[str, Any], said: str) -> RefusedToken:
     if envelope.get("category") == "EXPIRED_AUTHENTICATION":
         remedy = "Enter a new token, or use a refresh token."
-        return ExpiredToken(f"{said}: the access token has expired. {remedy}", system=SYSTEM, code="EXPIRED")
+        return RefusedToken(f"{said}: the access token has expired. {remedy}", system=SYSTEM, code="EXPIRED")
     remedy = "Check the token in the settings."
-    return Fatal(f"{said}: the access token is not accepted. {remedy}", system=SYSTEM, code="INVALID_AUTHENTICATION")
+    text = f"{said}: the access token is not accepted. {remedy}"
+    return RefusedToken(text, system=SYSTEM, code="INVALID_AUTHENTICATION")
 
 
 def _throttled(answer: Answer, envelope: Mapping[str, Any]) -> ConnectorError:

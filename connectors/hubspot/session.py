@@ -22,7 +22,7 @@ from connectors.hubspot.auth import (
     TokenSource,
     checked_base_url,
 )
-from connectors.hubspot.responses import SYSTEM, ExpiredToken, parse
+from connectors.hubspot.responses import SYSTEM, RefusedToken, parse
 from connectors.hubspot.retry import BURST_WINDOW_S, SEARCH_WINDOW_S, Pacer, RetryPolicy, retrying
 from connectors.hubspot.transport import CURRENT_CALL, Call, Transport, WireSettings
 from connectors.protocol import CallMeter
@@ -75,7 +75,7 @@ class HubSpotSession:
         )
         self._tokens = self._token_source(credentials)
         self._is_private = isinstance(credentials, StaticToken)
-        self._app_id: str | None = None
+        self._token_info: Mapping[str, Any] | None = None
         self.transport = Transport(wire, self.meter, self._tokens.bearer)
         self._apis: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
@@ -97,16 +97,25 @@ class HubSpotSession:
     def app_id(self) -> str:
         """The app that the token belongs to, as property history names it; "" where HubSpot does not say.
 
-        Asked once, counted as a login. What HubSpot answers is only used to tell our own writes from other apps'.
+        It is only used to tell our own writes from other apps'.
         """
-        if self._app_id is None:
+        told = self._told_of_token()
+        return str(told.get("appId") or told.get("app_id") or "")
+
+    def portal_id(self) -> str:
+        """The portal that the token belongs to; "" where HubSpot does not say."""
+        told = self._told_of_token()
+        return str(told.get("hubId") or told.get("hub_id") or "")
+
+    def _told_of_token(self) -> Mapping[str, Any]:
+        """What HubSpot says about the token; {} where it says nothing. Asked once, counted as a login."""
+        if self._token_info is None:
             token = self._tokens.bearer()
             try:
-                answer = self._once(*self._who_am_i(token), None)
+                self._token_info = self._once(*self._who_am_i(token), None)
             except ConnectorError:
-                answer = {}
-            self._app_id = str(answer.get("appId") or answer.get("app_id") or "")
-        return self._app_id
+                self._token_info = {}
+        return self._token_info
 
     def _who_am_i(self, token: str) -> tuple[Call, Callable[[], Any]]:
         if self._is_private:
@@ -152,7 +161,7 @@ class HubSpotSession:
         used = self._tokens.bearer()
         try:
             return self._once(call, send, before_send)
-        except ExpiredToken:
+        except RefusedToken:
             if not self._tokens.renew(used):
                 raise
         return self._once(call, send, before_send)
@@ -213,7 +222,7 @@ class HubSpotSession:
 
     def _exchange(self, grant: RefreshGrant) -> Mapping[str, Any]:
         """A new access token. Raises Fatal when HubSpot does not take the grant."""
-        call = Call(route="POST /oauth/token", login=True)
+        call = Call(route="POST /oauth/token", login=True, bare=True)
         create = self.client.oauth.tokens_api.create
         loop = retrying(
             self.settings.retry,
@@ -235,7 +244,7 @@ class HubSpotSession:
                 ),
                 None,
             )
-        except (Rejected, ExpiredToken) as exc:
+        except (Rejected, RefusedToken) as exc:
             remedy = "Check client id and secret, and install the app again if it was removed."
             raise Fatal(
                 f"HubSpot does not accept the refresh token ({exc.code}). {remedy}",

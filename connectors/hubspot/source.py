@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from connectors.errors import Retriable
+from connectors.errors import Fatal, Rejected, Retriable
 from connectors.hubspot import associations
 from connectors.hubspot.records import MERGED_IDS, OBJECT_ID, VERSION, property_names
 from connectors.hubspot.responses import SYSTEM
@@ -16,7 +16,7 @@ from connectors.protocol import NativeField, NativeRecord, Org, Page
 
 LIST_PAGE = 100
 SEARCH_PAGE = 200
-OWNER_PAGE = 500
+OWNER_PAGES = (500, 100)  # the second where HubSpot refuses the first: it documents the usual size, not the largest
 URL_LIMIT = 7_500  # characters of properties in a URL; 414 was seen at about 8,000
 
 _OWNER_FIELDS = {
@@ -42,7 +42,7 @@ class HubSpotSource:
 
     def org(self) -> Org:
         """The portal behind the token. Raises Fatal on bad credentials, Retriable when unreachable."""
-        details = self._session.fetch("/account-info/v3/details")
+        details = self._details()
         kind = str(details.get("accountType", ""))
         portal = str(details.get("portalId", ""))
         return Org(
@@ -52,6 +52,16 @@ class HubSpotSource:
             user_id=self._session.app_id(),
             is_sandbox=kind in {"SANDBOX", "DEVELOPER_TEST"} if kind else None,
         )
+
+    def _details(self) -> Mapping[str, Any]:
+        """What HubSpot says about the account; a token that may not ask that still tells its portal."""
+        try:
+            return self._session.fetch("/account-info/v3/details")
+        except (Fatal, Rejected):
+            portal = self._session.portal_id()
+            if not portal:
+                raise
+            return {"portalId": portal}
 
     def describe(self, native_object: str) -> tuple[NativeField, ...]:
         """The properties of companies or deals, sorted by name; the fixed fields of owners."""
@@ -78,11 +88,18 @@ class HubSpotSource:
         return self._changed(native_object, fields, since)
 
     def _owners(self) -> Iterator[Page]:
-        get_page = self._session.client.crm.owners.owners_api.get_page
         for archived in (False, True):
-            for records, last in self._pages("GET /owners", get_page, limit=OWNER_PAGE, archived=archived):
-                owners = tuple({**record, "id": str(record.get("id")), "archived": archived} for record in records)
+            for records, last in self._owner_pages(archived=archived):
+                owners = tuple(_owner(record, archived=archived) for record in records)
                 yield Page(records=owners, complete=archived and last)
+
+    def _owner_pages(self, *, archived: bool) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+        get_page = self._session.client.crm.owners.owners_api.get_page
+        largest, usual = OWNER_PAGES
+        try:
+            yield from self._pages("GET /owners", get_page, limit=largest, archived=archived)
+        except Rejected:  # of the first page, or the limit would have been taken
+            yield from self._pages("GET /owners", get_page, limit=usual, archived=archived)
 
     def _all(self, native_object: str, fields: Sequence[str]) -> Iterator[Page]:
         for archived in (False, True):
@@ -132,7 +149,8 @@ class HubSpotSource:
         """Every page is anchored at the last id, never at an offset or a date.
 
         So the 10,000 results that one query may page through are never reached, records that share an instant (one
-        import) cannot loop, and a record that leaves or joins the result while it is read shifts nothing.
+        import) cannot loop, and a record that leaves or joins the result while it is read shifts nothing. Where the
+        index gives a page out of that order, records could be passed over: everything is listed instead.
         """
         names = _properties(native_object, fields)
         do_search = self._session.objects(native_object).search_api.do_search
@@ -146,10 +164,13 @@ class HubSpotSource:
             yield tuple(records)
             if _next_cursor(answer) is None or not records:
                 return
-            highest = max(int(record["id"]) for record in records)
-            if highest <= last_id:
+            ids = [int(record["id"]) for record in records]
+            if ids != sorted(ids):
+                yield from (listed for listed, _ in self._listed(native_object, fields, archived=False))
+                return
+            if ids[-1] <= last_id:
                 raise _loop(f"{native_object} search")
-            last_id = highest
+            last_id = ids[-1]
 
     def _pages(
         self, route: str, get_page: Callable[..., Any], **asked: Any
@@ -168,6 +189,12 @@ class HubSpotSource:
             if following is None:
                 return
             after = following
+
+
+def _owner(record: Mapping[str, Any], *, archived: bool) -> NativeRecord:
+    """An owner as sent, with the id of the user it was where HubSpot names that apart for those who have left."""
+    user = record.get("userId") or record.get("userIdIncludingInactive")
+    return {**record, "id": str(record.get("id")), "userId": user, "archived": archived}
 
 
 def _properties(native_object: str, fields: Sequence[str]) -> list[str]:

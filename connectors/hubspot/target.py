@@ -35,6 +35,10 @@ class HistoryEntry:
     source_id: str
     user: str  # HubSpot user id; "" when no person is named
 
+    def marks(self) -> tuple[str, ...]:
+        """What tells who it was, the most telling first."""
+        return (self.source_id, self.user, self.source_type)
+
 
 class HubSpotTarget:
     """The Target protocol over the companies of one portal."""

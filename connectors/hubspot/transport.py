@@ -39,7 +39,8 @@ class Call:
 
     route: str  # for the meter: method and path without ids
     write: bool = False
-    login: bool = False
+    login: bool = False  # counted apart
+    bare: bool = False  # carries no access token: it asks for one
     stamp: str = ""  # run id and lease epoch
 
 
@@ -149,7 +150,7 @@ class Transport:
         headers = {name: str(text) for name, text in given.items() if name.lower() != "authorization"}
         headers["User-Agent"] = _agent(call.stamp)
         headers["Accept-Encoding"] = "gzip"
-        if not call.login:
+        if not call.bare:
             headers["Authorization"] = f"Bearer {self._bearer()}"
         return headers
 

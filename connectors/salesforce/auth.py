@@ -23,6 +23,7 @@ API_VERSION = "62.0"
 _VERSION = re.compile(r"\d{2,3}\.0", re.ASCII)
 _SUFFIX = ".salesforce.com"
 _LOCAL_DOMAIN = "platbook-sandbox.my"  # never leaves this machine: the loopback adapter rewrites it
+_LOCAL_AUDIENCE = "login"  # what a JWT is addressed to there, as for every organisation without a domain of its own
 _SHARED_DOMAINS = ("login", "test")
 
 
@@ -57,6 +58,8 @@ def connect(
 ) -> Session:
     """Log in and give the session. Raises Fatal naming what to check, Retriable when Salesforce cannot be reached."""
     domain, loopback = _domain(config.login_url)
+    if loopback and isinstance(config, JwtBearer):
+        domain = _LOCAL_AUDIENCE
     login = _client(config, domain) if isinstance(config, ClientCredentials) else _bearer(config)
     http = Http(timeout_s=timeout_s)
     if loopback:
@@ -72,14 +75,20 @@ def connect(
 
 
 class _Loopback(HTTPAdapter):
-    """Sends whatever is addressed to https://anything to one local address instead: the library hard-wires https."""
+    """Keeps a session on this machine: the library hard-wires https and the host of the login.
+
+    The address of the instance, which the login tells, may be another port than the login's.
+    """
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
         self._base_url = base_url
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        request.url = f"{self._base_url}{request.path_url}"
+        asked = urlsplit(request.url or "")
+        is_instance = is_loopback(asked.hostname or "")
+        base = f"{urlsplit(self._base_url).scheme}://{asked.netloc}" if is_instance else self._base_url
+        request.url = f"{base}{request.path_url}"
         return super().send(request, *args, **kwargs)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from connectors.salesforce import soql
 from connectors.salesforce.floors import TEAM_IDS
 from connectors.salesforce.ids import is_id, to_18
-from connectors.salesforce.responses import unreadable
+from connectors.salesforce.responses import next_page, unreadable
 from connectors.salesforce.sending import chunks_of
 from connectors.salesforce.session import Session
 
@@ -25,6 +25,10 @@ class HistoryEntry:
     value: str  # as history shows it; "" = empty
     timestamp: str  # when it was set, in Salesforce's text; "" for the value before the first change kept
     user: str  # who set it; "" when not known
+
+    def marks(self) -> tuple[str, ...]:
+        """What tells who it was."""
+        return (self.user,)
 
 
 def rows_below(
@@ -75,7 +79,7 @@ def _pages(session: Session, query: str, route: str) -> Iterator[Mapping[str, An
     delivered: set[str] = set()
     while True:
         body = session.call("GET", resource, route=route, is_write=False, params=params).body
-        if not isinstance(body, dict) or not (body.get("done") or body.get("nextRecordsUrl")):
+        if not isinstance(body, dict) or not (body.get("done") or next_page(body)):
             raise unreadable(route=route, is_write=False)
         announced = body.get("totalSize") if announced is None else announced
         records = body.get("records") or []
@@ -83,7 +87,7 @@ def _pages(session: Session, query: str, route: str) -> Iterator[Mapping[str, An
         yield from records
         if body.get("done"):
             break
-        resource, params = body["nextRecordsUrl"], {}
+        resource, params = next_page(body), {}
     if isinstance(announced, int) and len(delivered) != announced:
         raise unreadable(route=route, is_write=False)
 

@@ -9,7 +9,7 @@ from connectors.errors import Fatal
 from connectors.protocol import Privilege
 from connectors.salesforce import soql
 from connectors.salesforce.ids import to_18
-from connectors.salesforce.responses import SYSTEM, unreadable
+from connectors.salesforce.responses import SYSTEM, next_page, unreadable
 from connectors.salesforce.session import Session
 
 _RIGHTS = ("Create", "Edit", "Delete", "ModifyAllRecords")
@@ -39,7 +39,15 @@ def excess_privileges(session: Session, pushed: Sequence[str]) -> tuple[Privileg
 
 
 def _permission_sets(session: Session) -> list[str]:
-    where = soql.id_in("AssigneeId", [session.user_id])
+    user_id = session.identify()
+    if not user_id:
+        raise Fatal(
+            "Salesforce does not say which user the credentials act as, so its rights cannot be looked at; give the "
+            "connected app the scope id, or openid",
+            system=SYSTEM,
+            code="NO_IDENTITY",
+        )
+    where = soql.id_in("AssigneeId", [user_id])
     rows = _rows(session, "PermissionSetAssignment", ("PermissionSetId",), where)
     return sorted({to_18(row["PermissionSetId"]) for row in rows})
 
@@ -82,9 +90,9 @@ def _rows(session: Session, native_object: str, fields: Sequence[str], where: st
             remedy = "give the integration user 'View Setup' to check its rights"
             text = f"Salesforce {native_object} is not visible; {remedy}"
             raise Fatal(text, system=SYSTEM, code=error.code) from error
-        if not isinstance(body, dict) or not (body.get("done") or body.get("nextRecordsUrl")):
+        if not isinstance(body, dict) or not (body.get("done") or next_page(body)):
             raise unreadable(route="privileges", is_write=False)
         rows += body.get("records") or []
         if body.get("done"):
             return rows
-        resource, params = body["nextRecordsUrl"], {}
+        resource, params = next_page(body), {}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
@@ -151,6 +152,13 @@ def login_failure(error: Exception) -> ConnectorError:
         "or private key, the user name, login_url (My Domain), and that the connected app is allowed for its user"
     )
     return Fatal(text, system=SYSTEM, code=str(code))
+
+
+def next_page(body: Mapping[str, Any]) -> str:
+    """Give the opaque address of the next page without its host, or "": the session decides where requests go."""
+    url = body.get("nextRecordsUrl")
+    parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def row_outcome(status: int, body: object, *, version: str = "") -> Outcome:

@@ -11,6 +11,7 @@ import json
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, NoReturn, Self, cast
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 from simple_salesforce.api import Salesforce
 
-from connectors.errors import ConnectorError, Fatal, Retriable
+from connectors.errors import ConnectorError, Fatal, Rejected, Retriable
 from connectors.http import retry_after_s
 from connectors.protocol import CallMeter
 from connectors.salesforce.responses import (
@@ -35,6 +36,7 @@ from connectors.salesforce.retry import RetryPolicy
 
 USER_AGENT = "platbook"
 _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path, not a secret
+_USER_INFO = "/services/oauth2/userinfo"
 _LOGIN_TRIES = 3
 _RENEWALS = 4
 """Tokens that may die one after the other under one request; a refused login ends it at once."""
@@ -63,7 +65,7 @@ class Http(requests.Session):
         if is_login:
             self.asked_wait_s = retry_after_s(response.headers.get("Retry-After"))
         if is_login and response.status_code == 200:
-            self.identity_url = _identity_of(response)
+            self.identity_url = _identity_of(parsed(response)[0])
         return response
 
 
@@ -105,6 +107,7 @@ class Session(Salesforce):
         self._count_lock = threading.Lock()
         self._not_before_s = 0.0  # on the policy's clock; set by Retry-After, holds for every thread
         self._refusal: Fatal | None = None
+        self._asked_identity = False
         super().__init__(version=api_version, session=http, object_pairs_hook=dict, **cast("dict[str, Any]", login))
         self._generate_headers()  # the parent ends by setting its own, with X-PrettyPrint
 
@@ -127,9 +130,16 @@ class Session(Salesforce):
         """Give the patience of this session, for whoever polls over it."""
         return self._policy
 
-    @property
-    def user_id(self) -> str:
-        """Give the id of the user the session acts as; "" when the login did not say."""
+    def identify(self) -> str:
+        """Give the id of the user the session acts as; "" when Salesforce does not say.
+
+        The login tells it, as a rule. Where it does not, one call asks: our own edits would pass for somebody else's.
+        """
+        if not self._http.identity_url and not self._asked_identity:
+            self._asked_identity = True
+            with suppress(Fatal, Rejected):
+                told = self.call("GET", _USER_INFO, route="userinfo", is_write=False).body
+                self._http.identity_url = _identity_of(told)
         return self._http.identity_url.rstrip("/").rpartition("/")[2]
 
     @property
@@ -362,13 +372,13 @@ def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest
     return request
 
 
-def _identity_of(response: requests.Response) -> str:
-    try:
-        body = response.json()
-    except requests.exceptions.JSONDecodeError:
-        return ""
-    identity = body.get("id") if isinstance(body, dict) else None
-    return identity if isinstance(identity, str) else ""
+def _identity_of(body: object) -> str:
+    """Give the address that ends in organisation id / user id, or "": of a token answer, or of what userinfo tells."""
+    told = body if isinstance(body, dict) else {}
+    identity, user = told.get("id"), told.get("user_id")
+    if isinstance(identity, str):
+        return identity
+    return f"{told.get('organization_id', '')}/{user}" if isinstance(user, str) else ""
 
 
 def parsed(response: requests.Response) -> tuple[Any, bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from connectors.errors import Fatal, Retriable
 from connectors.protocol import NativeField, Org, Page, Privilege
@@ -14,7 +13,7 @@ from connectors.salesforce.bulk import Job, Polling
 from connectors.salesforce.floors import EXTRACT_FROM_ROWS, PAGE_ROWS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.privileges import excess_privileges
-from connectors.salesforce.responses import SYSTEM, unreadable
+from connectors.salesforce.responses import SYSTEM, next_page, unreadable
 from connectors.salesforce.session import Session
 
 _MERGEABLE = frozenset({"Account", "Contact", "Lead"})
@@ -51,7 +50,7 @@ class SalesforceSource:
             org_id=to_18(record["Id"]),
             name=record.get("Name") or "",
             api_version=str(self.session.sf_version),
-            user_id=self.session.user_id,
+            user_id=self.session.identify(),
             is_sandbox=record.get("IsSandbox"),
         )
 
@@ -127,7 +126,7 @@ class SalesforceSource:
             yield Page(records=tuple(_flat(record, paths) for record in records), complete=complete)
             if complete:
                 return
-            cursor = _next_cursor(body)
+            cursor = next_page(body)
             if not cursor or cursor in seen:
                 what = "its cursor came back to a page already read" if cursor else "a page has no successor"
                 raise _incomplete(native_object, what)
@@ -180,12 +179,6 @@ def _check_described(native_object: str, names: tuple[str, ...], known: Collecti
         )
 
 
-def _next_cursor(body: Mapping[str, Any]) -> str:
-    """Give the opaque path of the next page, without a host: the session decides where requests go."""
-    url = body.get("nextRecordsUrl")
-    return urlsplit(url).path if isinstance(url, str) else ""
-
-
 def _flat(record: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
     """Give the record without type decoration, with each parent's field under its whole path."""
     values = {path: _follow(record, path) for path in paths}
@@ -204,7 +197,7 @@ def _follow(record: Mapping[str, Any], path: str) -> Any:
 
 
 def _native_field(item: Mapping[str, Any]) -> NativeField:
-    active = [entry["value"] for entry in item.get("picklistValues") or () if entry.get("active")]
+    active = [entry["value"] for entry in item.get("picklistValues") or () if entry.get("active", True)]
     return NativeField(
         name=item["name"],
         type=item["type"],

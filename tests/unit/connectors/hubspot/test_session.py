@@ -10,7 +10,7 @@ import pytest
 
 from connectors.errors import Fatal, Rejected, Retriable
 from connectors.hubspot.auth import RefreshGrant, StaticToken, checked_base_url
-from connectors.hubspot.responses import Lost
+from connectors.hubspot.responses import Lost, RefusedToken
 from connectors.hubspot.retry import RetryPolicy
 from connectors.hubspot.session import HubSpotSession, HubSpotSettings
 from connectors.hubspot.transport import Call
@@ -135,7 +135,7 @@ class TestErrors:
         {
             "wrong token": (
                 Reply(status=401, body={"category": "INVALID_AUTHENTICATION"}),
-                Fatal,
+                RefusedToken,
                 "INVALID_AUTHENTICATION",
             ),
             "missing scope": (Reply(status=403, body={"category": "MISSING_SCOPES"}), Fatal, "MISSING_SCOPES"),
@@ -309,13 +309,30 @@ class TestTokens:
         page(session)
         assert [seen.headers.get("authorization") for seen in script.seen] == [None, "Bearer t1", None, "Bearer t2"]
 
-    def test_a_token_refused_as_expired_is_replaced_once(self, script: Script, connect: Connect) -> None:
-        expired = Reply(status=401, body={"category": "EXPIRED_AUTHENTICATION"})
-        script.say(self.token("t1"), expired, self.token("t2"), Reply(body={"results": [1]}))
+    @pytest.mark.parametrize(
+        ("category", "said"), [("EXPIRED_AUTHENTICATION", "expired"), ("INVALID_AUTHENTICATION", "not accepted")]
+    )
+    def test_a_refused_token_is_replaced_once(self, script: Script, connect: Connect, category: str, said: str) -> None:
+        refused = Reply(status=401, body={"category": category})
+        script.say(self.token("t1"), refused, self.token("t2"), Reply(body={"results": [1]}))
         assert page(connect(GRANT)) == {"results": [1]}
-        script.say(expired)
-        with pytest.raises(Fatal, match="expired"):
+        script.say(self.token("t1"), refused, self.token("t2"), refused)
+        with pytest.raises(Fatal, match=said):
+            page(connect(GRANT))
+        assert len(script.seen) == 8
+        script.say(refused)
+        with pytest.raises(Fatal, match=said):
             page(connect())
+
+    def test_a_token_without_an_end_counts_as_one_of_half_an_hour(
+        self, script: Script, clock: Clock, connect: Connect
+    ) -> None:
+        script.say(Reply(body={"access_token": "t1"}), Reply(body={}))
+        session = connect(GRANT)
+        page(session)
+        clock.now_s += 1739
+        page(session)
+        assert session.meter.logins == 1
 
     def test_a_refused_refresh_token_names_the_remedy(self, script: Script, connect: Connect) -> None:
         script.say(Reply(status=400, body={"status": "BAD_REFRESH_TOKEN", "message": "kept is bad"}))

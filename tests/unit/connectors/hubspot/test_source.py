@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import Retriable
+from connectors.errors import Fatal, Retriable
 from connectors.hubspot.session import HubSpotSession
 from connectors.hubspot.source import HubSpotSource
 from tests.unit.connectors.hubspot.conftest import Reply, Script, Seen
@@ -32,6 +32,61 @@ def test_a_search_that_does_not_advance_stops_the_pull(script: Script, session: 
     script.say(results(company(1), after="200"))
     with pytest.raises(Retriable, match="repeats itself"):
         list(HubSpotSource(session).pull("companies", ["name"], since="2026-01-01T00:00:00.000Z"))
+
+
+def test_a_search_out_of_order_passes_no_record_over(script: Script, session: HubSpotSession) -> None:
+    def answer(seen: Seen) -> Reply:
+        if seen.path.endswith("/search"):
+            return results(company(3), company(1), after="200")  # 2 would come on a page that the anchor skips
+        return results() if ("archived", "true") in seen.query else results(company(1), company(2), company(3))
+
+    script.say(answer)
+    pages = list(HubSpotSource(session).pull("companies", ["name"], since="2026-01-01T00:00:00.000Z"))
+    assert {record["id"] for page in pages for record in page.records} == {"1", "2", "3"}
+    assert [page.complete for page in pages] == [False, False, True]
+
+
+def test_owners_come_at_the_usual_page_size_where_the_largest_is_refused(
+    script: Script, session: HubSpotSession
+) -> None:
+    def answer(seen: Seen) -> Reply:
+        if ("limit", "500") in seen.query:
+            return Reply(status=400, body={"category": "VALIDATION_ERROR", "message": "limit is too large"})
+        return results({"id": 7, "email": "ana@acme.example", "userId": 70})
+
+    script.say(answer)
+    pages = list(HubSpotSource(session).pull("owners", []))
+    assert [[(one["id"], one["archived"]) for one in page.records] for page in pages] == [[("7", False)], [("7", True)]]
+
+
+def test_an_owner_who_has_left_keeps_the_id_of_the_user(script: Script, session: HubSpotSession) -> None:
+    left = {"id": "7", "email": "ana@acme.example", "userId": None, "userIdIncludingInactive": 70, "archived": True}
+    script.say(results(), results(left))
+    *_, page = HubSpotSource(session).pull("owners", [])
+    assert page.records[0]["userId"] == 70
+
+
+DETAILS, ABOUT_TOKEN = "/account-info/v3/details", "/oauth/v2/private-apps/get/access-token-info"
+
+
+def test_a_token_that_may_not_ask_about_the_account_still_tells_its_portal(
+    script: Script, session: HubSpotSession
+) -> None:
+    def answer(seen: Seen) -> Reply:
+        if seen.path == DETAILS:
+            return Reply(status=403, body={"category": "MISSING_SCOPES"})
+        assert (seen.path, seen.headers["authorization"]) == (ABOUT_TOKEN, "Bearer pat")
+        return Reply(body={"hubId": 4711, "appId": 9, "userId": 1})
+
+    script.say(answer)
+    org = HubSpotSource(session).org()
+    assert (org.org_id, org.user_id, org.is_sandbox) == ("4711", "9", None)
+
+
+def test_a_portal_that_nobody_tells_is_an_error(script: Script, session: HubSpotSession) -> None:
+    script.say(Reply(status=403, body={"category": "MISSING_SCOPES"}))
+    with pytest.raises(Fatal, match="MISSING_SCOPES"):
+        HubSpotSource(session).org()
 
 
 def test_archived_is_asked_for_only_when_wanted(script: Script, session: HubSpotSession) -> None:

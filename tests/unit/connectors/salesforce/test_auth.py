@@ -42,7 +42,7 @@ def test_client_credentials_log_in_at_the_my_domain(wire: responses.RequestsMock
     sent = wire.calls[0].request
     assert sent.headers["Authorization"] == "Basic " + base64.b64encode(f"id:{SECRET}".encode()).decode()
     assert parse_qs(str(sent.body)) == {"grant_type": ["client_credentials"]}
-    assert session.user_id == "005000000000001AAA"
+    assert session.identify() == "005000000000001AAA"
     assert session.meter.logins == 1
 
 
@@ -72,6 +72,30 @@ def test_a_loopback_address_takes_the_place_of_every_salesforce_host(policy: Ret
         wire.get("http://127.0.0.1:4010/services/data/v62.0/limits", json={"Max": 1})
         session = connect(_client(login_url="http://127.0.0.1:4010/"), policy=policy)
         assert session.call("GET", "limits", route="limits", is_write=False).body == {"Max": 1}
+
+
+def test_an_instance_at_another_port_of_this_machine_is_where_requests_go(policy: RetryPolicy) -> None:
+    with responses.RequestsMock() as wire:
+        wire.post(
+            "http://127.0.0.1:4010/services/oauth2/token",
+            json={"access_token": "t", "instance_url": "http://localhost:4011/"},
+        )
+        wire.get("http://localhost:4011/services/data/v62.0/limits", json={"Max": 1})
+        session = connect(_client(login_url="http://127.0.0.1:4010"), policy=policy)
+        assert session.call("GET", "limits", route="limits", is_write=False).body == {"Max": 1}
+
+
+def test_a_jwt_to_this_machine_is_addressed_as_to_salesforce(pem: str, policy: RetryPolicy) -> None:
+    with responses.RequestsMock() as wire:
+        wire.post(
+            "http://127.0.0.1:4010/services/oauth2/token",
+            json={"access_token": "t", "instance_url": "http://127.0.0.1:4010"},
+        )
+        login = JwtBearer(client_id="id", username="u@acme.example", private_key=pem, login_url="http://127.0.0.1:4010")
+        connect(login, policy=policy)
+        form = parse_qs(str(wire.calls[0].request.body))
+    claims = json.loads(base64.urlsafe_b64decode(form["assertion"][0].split(".")[1] + "=="))
+    assert claims["aud"] == "https://login.salesforce.com"
 
 
 BAD_SETTINGS: dict[str, tuple[ClientCredentials | JwtBearer, str]] = {

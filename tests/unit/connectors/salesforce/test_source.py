@@ -10,8 +10,11 @@ import responses
 
 from connectors.errors import Fatal, Rejected, Retriable
 from connectors.protocol import Page
+from connectors.salesforce.auth import ClientCredentials, connect
+from connectors.salesforce.retry import RetryPolicy
 from connectors.salesforce.session import Session
 from connectors.salesforce.source import SalesforceSource
+from tests.unit.connectors.salesforce.conftest import HOST, TOKEN_URL, USER_ID
 
 DATA = "https://acme.my.salesforce.com/services/data/v62.0"
 A, B, C = ("001000000000001AAA", "001000000000002AAA", "001000000000003AAA")
@@ -56,6 +59,16 @@ def test_pages_are_followed_to_the_end_however_short_they_are(
     assert [page.complete for page in pages] == [False, False, True]
     assert [call.request.headers["Sforce-Query-Options"] for call in list(wire.calls)[1:]] == ["batchSize=2000"] * 3
     assert source.meter.by_route == {"query": 1, "query_more": 2}
+
+
+def test_the_address_of_the_next_page_is_kept_whole_but_for_its_host(
+    source: SalesforceSource, wire: responses.RequestsMock
+) -> None:
+    further = "https://elsewhere.example/services/data/v62.0/query?cursor=01g&from=1"
+    wire.get(f"{DATA}/queryAll", json=_page(_record(A), total=2, next_url=further))
+    wire.get(f"{DATA}/query?cursor=01g&from=1", json=_page(_record(B), total=2))
+
+    assert [len(page.records) for page in _pull(source)] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +222,31 @@ def test_the_organisation_is_named_with_the_user_that_acts(
 
     assert (org.org_id, org.name, org.is_sandbox) == ("00D000000000001EAA", "Acme", True)
     assert (org.user_id, org.api_version) == ("005000000000001AAA", "62.0")
+
+
+USER_INFO = "https://acme.my.salesforce.com/services/oauth2/userinfo"
+
+
+@pytest.mark.parametrize(
+    ("told", "user"),
+    {
+        "it says who": ({"json": {"user_id": USER_ID, "organization_id": "00D000000000001AAA"}}, USER_ID),
+        "it may not be asked": ({"status": 403, "json": [{"errorCode": "FORBIDDEN", "message": "no"}]}, ""),
+        "there is no such page": ({"status": 404, "body": "<html>"}, ""),
+    }.values(),
+)
+def test_who_acts_is_asked_for_once_where_the_login_does_not_say(
+    policy: RetryPolicy, told: dict[str, Any], user: str
+) -> None:
+    with responses.RequestsMock() as wire:
+        wire.post(TOKEN_URL, json={"access_token": "t", "instance_url": HOST})
+        wire.get(USER_INFO, **told)
+        wire.get(f"{DATA}/query", json=_page({"Id": "00D000000000001", "Name": "Acme"}, total=1))
+        login = ClientCredentials(client_id="id", client_secret="word", login_url=HOST)
+        source = SalesforceSource(connect(login, policy=policy))
+
+        assert [source.org().user_id, source.org().user_id] == [user, user]
+        assert source.meter.by_route["userinfo"] == 1
 
 
 def test_an_organisation_that_cannot_be_seen_is_fatal(source: SalesforceSource, wire: responses.RequestsMock) -> None:
