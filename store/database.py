@@ -97,7 +97,7 @@ class Database:
             yield conn
 
     def migrate(self) -> None:
-        """Create the file, the schema, or bring it to this version; all of it or nothing."""
+        """Create the file, the schema, or bring it to this version; all or nothing, and never back from a newer one."""
         self._make_folder()
         engine = self._open(create=True)
         try:
@@ -106,6 +106,7 @@ class Database:
                 with conn.begin():
                     if not self.is_sqlite:
                         conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                    self._refuse_unknown_schema(conn)
                     config = _alembic_config()
                     config.attributes["connection"] = conn
                     command.upgrade(config, "head")
@@ -143,6 +144,14 @@ class Database:
         names = ("idle_in_transaction_session_timeout", "lock_timeout")
         conn.exec_driver_sql("; ".join(f"SET LOCAL {name} = {limit_ms}" for name in names))
 
+    def _refuse_unknown_schema(self, conn: sa.Connection) -> None:
+        """Raise StoreError where the schema is of a revision that this version has no way from."""
+        if not sa.inspect(conn).has_table("alembic_version"):
+            return
+        found = conn.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        if found and found not in _known_revisions():
+            raise self._other_schema(found)
+
     def _require_schema(self, conn: sa.Connection) -> None:
         try:
             found = conn.scalar(sa.text("SELECT version_num FROM alembic_version"))
@@ -150,10 +159,12 @@ class Database:
             if not _is_missing_table(exc):
                 raise
             found = None
-        if found == schema_head():
-            return
+        if found != schema_head():
+            raise self._other_schema(found)
+
+    def _other_schema(self, found: str | None) -> StoreError:
         fact = f"its schema is {found}, this version of Platbook needs {schema_head()}" if found else "it has no schema"
-        raise StoreError(self.subject, fact, _schema_remedy(found))
+        return StoreError(self.subject, fact, _schema_remedy(found))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -260,9 +271,12 @@ def _is_missing_table(exc: sa.exc.DBAPIError) -> bool:
     return "no such table" in str(exc.orig) or getattr(exc.orig, "sqlstate", "") == "42P01"
 
 
+def _known_revisions() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions())
+
+
 def _schema_remedy(found: str | None) -> str:
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
-    if found and found not in known:
+    if found and found not in _known_revisions():
         return "A newer Platbook made it: update this one"
     return "Run `platbook init` to bring it up to date; it keeps what is there"
 

@@ -94,6 +94,13 @@ def test_a_database_of_another_schema_is_refused(database: Database) -> None:
         pass
 
 
+def test_a_database_of_a_newer_version_is_refused_before_anything_is_migrated(database: Database) -> None:
+    with database.state() as conn:
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = 'r9999'"))
+    with pytest.raises(StoreError, match=r"r9999.*newer Platbook"):
+        database.migrate()
+
+
 def test_a_locked_database_is_one_clear_error(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     one, two = Database(url), Database(url, busy_timeout_s=0.05)
