@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from connectors.errors import Retriable
 from connectors.protocol import JobTarget, Lane, TeamTarget, Verdict, Write, WriteResult
 from jobs.applying.cascade import followed, lets_teams_go, with_picture
-from jobs.applying.history import foreign_edits
+from jobs.applying.history import foreign_edits, landed
 from jobs.applying.model import DONE, ItemState, Work
 from jobs.applying.native import as_stored, native_values
 from jobs.applying.reading import Now, ReadBack, read_back, read_before, teams_in_the_way
-from jobs.applying.session import ApplyRun, Settled
+from jobs.applying.session import LOST, ApplyRun, Settled
 from jobs.applying.teams import lost_members, pictured, team_target
 from jobs.applying.waves import chunks, record_count
 from store import journal
@@ -27,6 +27,7 @@ from store.leases import LeaseLost
 from sync.applying.outcomes import Doubt, Intent, Seen, Standing, judge_doubt, mismatch, moved_fields, stand, to_send
 
 MAX_STALE_RETRIES = 3
+GONE = "the record is deleted, merged or not visible"
 Unsent = tuple[Work, ItemState, str]
 TEAM_CODES = frozenset({"TEAM_RESTORED", "TEAM_INCOMPLETE", "TEAM_UNREAD"})
 LOCK_CODES = frozenset({"UNABLE_TO_LOCK_ROW", "LOCKED", "HTTP_423"})
@@ -105,21 +106,29 @@ def _without_late_ones(
     run: ApplyRun, connection: str, lane: Lane, unsent: Sequence[Unsent], now: Mapping[str, Now]
 ) -> list[Unsent]:
     """The items not to send, without those that an earlier attempt of ours may have written after all."""
-    reached = {idempotency_key(run.plan.id, work.item_id): work for work, state, _ in unsent if state in DONE}
+    asked = {
+        idempotency_key(run.plan.id, work.item_id): (work, state, message)
+        for work, state, message in unsent
+        if state in DONE or state is ItemState.STALE
+    }
     with run.deps.database.read() as conn:
-        earlier = journal.find(conn, list(reached)) if reached else {}
-    late = [reached[row_id] for row_id, row in earlier.items() if row.response.get("verdict") not in _NOT_WRITTEN]
+        earlier = journal.find(conn, list(asked)) if asked else {}
+    late = [asked[row_id] for row_id, row in earlier.items() if row.response.get("verdict") not in _NOT_WRITTEN]
     if late:
-        intents = [_intent(run, work, now[work.record_id], lane).row for work in late]
+        intents = [_intent(run, work, now[work.record_id], lane).row for work, _, _ in late]
         kept = [replace(row, pre_image=earlier[row.id].pre_image) for row in intents]
         rows = run.commit_intents(connection, kept)
-        words = "an earlier answer was lost; the value is there"
-        settled = [
-            _settled(Sent(work=work, row=row), JournalState.VERIFIED, ItemState.VERIFIED, words, how="in_doubt")
-            for work, row in zip(late, rows, strict=True)
-        ]
-        run.commit_settled(connection, settled)
-    return [one for one in unsent if one[0] not in late]
+        settled = [_late(Sent(work=one[0], row=row), *one[1:]) for one, row in zip(late, rows, strict=True)]
+        run.commit_settled(connection, landed(run, connection, settled))
+    return [one for one in unsent if one not in late]
+
+
+def _late(sent: Sent, state: ItemState, message: str) -> Settled:
+    """The fate of a row that an earlier attempt may have written after the reading that said it did not."""
+    if state is ItemState.STALE:
+        return _settled(sent, JournalState.STALE, state, message, how=LOST)
+    words = "an earlier answer was lost; the value is there"
+    return _settled(sent, JournalState.VERIFIED, ItemState.VERIFIED, words, how="in_doubt")
 
 
 def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> list[Work]:
@@ -146,7 +155,7 @@ def _send(run: ApplyRun, connection: str, lane: Lane, sending: list[Sent]) -> li
         again, left_alone = _without_followers(again, settled)
         is_last = attempt == MAX_STALE_RETRIES
         settled += left_alone + ([_gave_up(sent) for sent in again] if is_last else [])
-        run.commit_settled(connection, settled)
+        run.commit_settled(connection, landed(run, connection, settled))
         later += retry
         sending = [] if is_last else [_renewed(sent, back.now[sent.work.record_id]) for sent in again]
     return later
@@ -317,8 +326,9 @@ def resolve(run: ApplyRun, sent: Sent, current: Now, *, is_refused: bool) -> Set
     seen = None if current is None else Seen(values=current[0], version=current[1])
     intent = Intent(pre_image=row.pre_image, want=row.want, version=row.version)
     doubt = judge_doubt(intent, seen, plan_expired=run.plan.expires_at <= run.deps.database.now())
+    how = "ours" if is_refused and row.attempt == 1 else LOST
     if seen is None or doubt is Doubt.GONE:
-        return _settled(sent, JournalState.STALE, ItemState.GONE, "the record is deleted, merged or not visible")
+        return _settled(sent, JournalState.STALE, ItemState.GONE, GONE, how=how)
     if doubt is Doubt.VERIFIED:
         if is_refused and row.attempt == 1:
             words = "the CRM already said so"
@@ -329,7 +339,7 @@ def resolve(run: ApplyRun, sent: Sent, current: Now, *, is_refused: bool) -> Set
         return _settled(sent, JournalState.FAILED, ItemState.FAILED, "the answer was lost and nothing was written")
     fields = ", ".join(moved_fields(seen.values, before=row.pre_image, want=row.want))
     words = f"{fields} moved since the plan" if fields else "the record moved while the answer was lost"
-    return _settled(sent, JournalState.STALE, ItemState.STALE, f"{words}; not written over, plan again")
+    return _settled(sent, JournalState.STALE, ItemState.STALE, f"{words}; not written over, plan again", how=how)
 
 
 def _of_written(sent: Sent, current: Now) -> Settled:
@@ -402,7 +412,7 @@ def _fates(
 def _fate(work: Work, current: Now, teams: Mapping[str, int]) -> tuple[ItemState, str] | None:
     standing = stand(current[0] if current else None, before=work.before, want=work.want)
     if standing is Standing.GONE:
-        return ItemState.GONE, "the record is deleted, merged or not visible"
+        return ItemState.GONE, GONE
     if standing is Standing.REACHED:
         return ItemState.CONVERGED, "the CRM already said so"
     if standing is Standing.MOVED and current is not None:

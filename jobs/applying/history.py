@@ -9,13 +9,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+import structlog
+
+from connectors.errors import Fatal
 from connectors.protocol import Current, Lane
 from jobs.applying.model import ItemState, Translation
-from jobs.applying.session import ApplyRun, Settled
-from store.journal import JournalState
+from jobs.applying.session import LOST, ApplyRun, Settled
+from store.journal import JournalState, Values
 
 UNGUARDED = frozenset({Lane.BATCH, Lane.BULK, Lane.TEAM, Lane.ASSOCIATION})
 """Lanes without a precondition."""
+FEW, FEW_SHARE = 3, 0.2
+"""So many written records of a chunk may have been changed by persons before they were read back."""
+
+_OURS = frozenset({"us"})
+_NAMELESS = frozenset({"integration"})  # us, where the CRM does not say under which name we write
+_FLOWS = frozenset({"us", "workflow", "unknown"})  # what changes a value without a person
+
+log = structlog.get_logger()
 
 
 class Entry(Protocol):
@@ -25,6 +36,10 @@ class Entry(Protocol):
     value: str  # as the CRM keeps it; "" = empty
     timestamp: str  # instant
     user: str  # native user id; "" when no person is named
+
+    def marks(self) -> tuple[str, ...]:
+        """What tells who it was, the most telling first."""
+        ...
 
 
 @runtime_checkable
@@ -74,6 +89,84 @@ def foreign_edits(
         else one
         for one in listed
     ]
+
+
+def landed(run: ApplyRun, connection: str, settled: Iterable[Settled]) -> list[Settled]:
+    """The rows; where something else stands now, the CRM's history tells whether ours was there before.
+
+    Of the rows whose answer was lost, and of those that read back as something else. What a person wrote after ours is
+    an edit like any later one: the row counts as written, and the next plan finds the edit.
+    """
+    listed = list(settled)
+    connected = run.connected(connection)
+    target = connected.target
+    changed = [one for one in listed if one.state is ItemState.MISMATCH]
+    written = sum(one.row.state is JournalState.VERIFIED for one in listed) + len(changed)
+    if len(changed) > max(FEW, FEW_SHARE * written):
+        changed = []  # so many at once are the work of a flow, whoever it runs as
+    unclear = [one for one in listed if one.how == LOST] + changed
+    if not unclear or not isinstance(target, KeepsHistory):
+        return listed
+    names = sorted({connected.translation.native_name(name) for one in unclear for name in one.row.want})
+    try:
+        found = target.history(list(dict.fromkeys(one.row.record_id for one in unclear)), names)
+    except Fatal as exc:  # an organisation without field history
+        log.warning("history_not_readable", connection=connection, rows=len(unclear), reason=exc.code)
+        return listed
+    us = connected.org().user_id
+    traced = {one.row.id: _traced(one, found.get(one.row.record_id, ()), connected.translation, us) for one in unclear}
+    return [traced.get(one.row.id, one) for one in listed]
+
+
+def _traced(one: Settled, entries: Sequence[Entry], translation: Translation, us: str) -> Settled:
+    """The row as history has it. One field of ours that was there speaks for all: they travelled together."""
+    became: dict[str, str | None] = {}
+    over: dict[str, str | None] = {}
+    later: list[Entry] = []
+    is_traced = False
+    for name, want in one.row.want.items():
+        own = [entry for entry in entries if entry.property == translation.native_name(name)]
+        values = [translation.to_canonical(name, entry.value) or None for entry in own]
+        ours = [translation.actor_kind(entry.marks(), our_user=us) in (_OURS if us else _NAMELESS) for entry in own]
+        seen = _place(values, one.row.pre_image.get(name) or None)
+        is_traced |= seen > 0
+        at = next((n for n in range(1, seen) if values[n] == (want or None) and ours[n]), 0)
+        if not at:  # it never came, or still stands
+            continue
+        became[name] = values[0]
+        later += own[:at]
+        between = [values[n] for n in range(at + 1, seen) if not ours[n]]
+        if between and one.row.lane in UNGUARDED:
+            over[name] = between[0]
+    if became:
+        by_flow = {translation.actor_kind(entry.marks(), our_user=us) for entry in later} & _FLOWS
+        users = sorted({entry.user or entry.marks()[0] for entry in later})
+        return _rewritten(one, became) if by_flow else _as_written(one, became, over, users)
+    return replace(one, how="ours") if is_traced else one  # ours never came: nothing about it is in doubt
+
+
+def _place(values: Sequence[str | None], before: str | None) -> int:
+    """Where the value lies that was read before the write: whatever is newer came after that reading."""
+    return values.index(before) if before in values else len(values) if before is None else 0
+
+
+def _rewritten(one: Settled, became: Values) -> Settled:
+    words = f"written, but {', '.join(became)} reads back as something else: a flow changed it"
+    row = replace(one.row, state=JournalState.MISMATCH, verified_value=became)
+    return replace(one, row=row, state=ItemState.MISMATCH, how=_how(one), message=words)
+
+
+def _as_written(one: Settled, became: Values, over: Values, users: Sequence[str]) -> Settled:
+    words = f"written; then {', '.join(became)} was changed by user {', '.join(users)}"
+    if over:
+        words += f"; before, an edit of {', '.join(over)} was written over: restore it if it counts"
+    row = replace(one.row, state=JournalState.VERIFIED, verified_value=one.row.want)
+    state = ItemState.OVERWROTE if over else ItemState.VERIFIED
+    return replace(one, row=row, state=state, how=_how(one), message=words, overwrote=over)
+
+
+def _how(one: Settled) -> str:
+    return "in_doubt" if one.how == LOST else one.how
 
 
 def _without_middle(entries: list[Entry]) -> list[Entry]:

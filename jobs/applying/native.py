@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.protocol import Current
@@ -22,6 +22,7 @@ class MapTranslation:
     def __init__(self, crm: CrmMap) -> None:
         self._kind = crm.kind
         self._fields = crm.objects["account"].fields
+        self._kinds = crm.actor_kinds
 
     def native_name(self, field: str) -> str:
         """The native field. Raises KeyError for a field that the map does not name."""
@@ -34,6 +35,13 @@ class MapTranslation:
     def to_canonical(self, field: str, native: Any) -> str | None:
         """The canonical text of what the CRM sent; None = empty."""
         return canonical_text(native, _type(field, self._fields[field]))
+
+    def actor_kind(self, marks: Sequence[str], *, our_user: str) -> str:
+        """Who an entry of the CRM's history is by. Salesforce names users, HubSpot kinds of sources as well."""
+        if our_user and our_user in marks:
+            return "us"
+        known = (self._kinds[mark] for mark in reversed(marks) if mark in self._kinds)
+        return next(known, "human" if self._kind == "salesforce" and any(marks) else "unknown")
 
 
 def native_values(translation: Translation, values: Values) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from connectors.protocol import JobTarget, Lane, Write
 from jobs.applying.cascade import followed
 from jobs.applying.chunk import Sent, resolve
-from jobs.applying.history import foreign_edits
+from jobs.applying.history import foreign_edits, landed
 from jobs.applying.model import ItemState, Work
 from jobs.applying.native import read_now
 from jobs.applying.selection import rules_by_item
@@ -63,7 +63,7 @@ def _resolve(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) 
     run.pooled |= {one.work.item_id for one in settled if one.state is ItemState.FAILED}
     marked = foreign_edits(run, connection, settled)
     completed = with_teams_completed(run, connection, marked)
-    run.commit_settled(connection, followed(run, connection, completed))
+    run.commit_settled(connection, landed(run, connection, followed(run, connection, completed)))
 
 
 def _without_running_jobs(run: ApplyRun, connection: str, lane: Lane, chunk: Sequence[Sent]) -> list[Sent]:

@@ -24,6 +24,8 @@ _ERRORS_TO_HALT = 2  # one bad row is a bad row; two in a small run are a rate
 _CARRIED_OUT = (JournalState.VERIFIED, JournalState.MISMATCH)
 STOPPED = "stopped on request; what was under way was finished"
 _ERRORS = frozenset({ItemState.FAILED})
+LOST = "lost"
+"""How a row ended whose answer was lost and whose record somebody changed: only history tells whether it came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Settled:
     row: JournalRow
     state: ItemState
     message: str = ""
-    how: str = "ours"  # ours, in_doubt (the answer was lost, the value is there), converged (refused, yet as wanted)
+    how: str = "ours"  # ours, in_doubt (the answer was lost, it is written), LOST, converged (refused, yet as wanted)
     overwrote: Values = field(default_factory=dict)  # what a person had put there between our read and our write
 
 
@@ -53,6 +55,7 @@ class ApplyRun:
     applied_edits: list[Work] = field(default_factory=list)
     pooled: set[str] = field(default_factory=set)  # items to be tried again in this run: no errors yet
     locked: Counter[str] = field(default_factory=Counter)  # item -> how often the CRM refused it as locked
+    dealt: dict[str, frozenset[str]] = field(default_factory=dict)  # connection -> records with open opportunities
     halted: str = ""
 
     def connected(self, connection: str) -> Connected:
@@ -127,7 +130,8 @@ class ApplyRun:
                 require_epoch(conn, self.leases[connection])
                 self._store_settled(conn, listed)
         except LeaseLost:
-            self.tell_of_late(connection, {one.row.record_id: one.row.want for one in listed if one.how == "in_doubt"})
+            unheard = [one.row for one in listed if one.how in ("in_doubt", LOST)]
+            self.tell_of_late(connection, {row.record_id: row.want for row in unheard})
             raise
         for one in listed:
             self.note(one.work, one.state, one.message)

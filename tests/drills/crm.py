@@ -22,6 +22,7 @@ CREATE TABLE request (seq INTEGER PRIMARY KEY, system TEXT, stamp TEXT, rows INT
 CREATE TABLE touch (seq INTEGER PRIMARY KEY, system TEXT, id TEXT, kind TEXT);
 """
 HUMAN = "human"
+US = "us"
 READ, SENT = "read", "sent"
 
 
@@ -33,6 +34,9 @@ class Entry:
     value: str
     timestamp: str
     user: str
+
+    def marks(self) -> tuple[str, ...]:
+        return (self.user,)
 
 
 class CrmFile:
@@ -134,7 +138,7 @@ class FileTarget:
         self._crm, self._system, self._hook = crm, system, hook
 
     def org(self) -> Org:
-        return Org(org_id=f"org-{self._system}", name=self._system, api_version="1", user_id="us")
+        return Org(org_id=f"org-{self._system}", name=self._system, api_version="1", user_id=US)
 
     def read(self, record_ids: Sequence[str], fields: Sequence[str], *, versions: bool) -> Mapping[str, Current | None]:
         self._hook("before_read", record_ids)
@@ -186,7 +190,7 @@ class FileTarget:
 
 
 class HistoryTarget(FileTarget):
-    """A system without preconditions that shows the history of its fields."""
+    """A system that shows the history of its fields."""
 
     def history(self, record_ids: Sequence[str], properties: Sequence[str]) -> Mapping[str, Sequence[Entry]]:
         self.meter.reads += 1
@@ -197,9 +201,15 @@ class HistoryTarget(FileTarget):
                 continue
             if (record_id, field) not in first:
                 first.add((record_id, field))
-                found[record_id].insert(0, Entry(property=field, value=old or "", timestamp="0", user="before"))
-            found[record_id].insert(0, Entry(property=field, value=new or "", timestamp=str(seq), user=by))
+                found[record_id].insert(0, Entry(property=field, value=old or "", timestamp="0", user=HUMAN))
+            found[record_id].insert(
+                0, Entry(property=field, value=new or "", timestamp=str(seq), user=by if by == HUMAN else US)
+            )
         return found
+
+
+class TracedTarget(HistoryTarget):
+    """A system that gives values and history in one reading."""
 
     def read_with_history(
         self, record_ids: Sequence[str], fields: Sequence[str], properties: Sequence[str]

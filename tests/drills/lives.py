@@ -28,6 +28,8 @@ from jobs.applying.model import Connected
 from jobs.applying.native import MapTranslation
 from mappings.load import load
 from mappings.schema import CrmMap
+from sandbox.hubspot.history import APP_ID
+from sandbox.salesforce.ids import make_id
 from store.database import Database, StoreError
 from store.leases import LeaseLost
 from tests.drills.crm import CrmFile
@@ -56,10 +58,11 @@ class Fate:
     humans: bool = True
     points: int = 0
     rng: random.Random = field(init=False)
+    late: random.Random = field(init=False)
     crm: CrmFile | None = None
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)
+        self.rng, self.late = random.Random(self.seed), random.Random(f"late:{self.seed}")
 
     def at(self, crm: CrmFile) -> Callable[[str, Sequence[str]], str]:
         """The hook of a target."""
@@ -68,6 +71,8 @@ class Fate:
             self.tick()
             if self.humans and point == "before_write" and self.rng.random() < 0.15:
                 self._edit(crm, self.rng.choice(list(ids)))
+            if self.humans and point == "before_read" and ids and self.late.random() < 0.1:
+                self._edit(crm, self.late.choice(list(ids)))  # perhaps over what was written just now
             return self.rng.choice(FAULTS) if self.faults and point == "before_write" else ""
 
         return hook
@@ -149,6 +154,8 @@ def over_http_on_a_full_disk(
         os._exit(DISK_FULL)
 
 
+USERS = {"salesforce": make_id("005", 1), "hubspot": APP_ID}
+"""Who we are in the CRMs of a sandbox."""
 SMALL = {Lane.CONDITIONAL: 10, Lane.BATCH: 10}
 
 
@@ -195,7 +202,7 @@ def http_connections(
             id=name,
             kind=name,
             target=target,
-            org=partial(Org, org_id=org_ids[name], name=name, api_version="", user_id=""),
+            org=partial(Org, org_id=org_ids[name], name=name, api_version="", user_id=USERS[name]),
             translation=MapTranslation(maps[name]),
             chunk_rows=chunk_rows,
         )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from jobs.apply import apply_plan
-from jobs.applying.model import ApplyResult, GuardStopped, ItemState, PlanRefused
+from jobs.applying.model import GuardStopped, ItemState, PlanRefused
 from jobs.applying.session import STOPPED
 from store import audit, tables
 from store.agreed import Agreed
@@ -24,49 +23,8 @@ from store.plans import Plans, PlanStatus
 from store.runs import Runs, RunStatus
 from tests.drills.conftest import Places
 from tests.drills.crm import CrmFile
+from tests.drills.desk import SF, Desk, states
 from tests.drills.world import PERSON, Place, Wanted, deps, make, record_id, save_plan, values
-
-SF = "salesforce"
-
-
-class Desk:
-    """One place with a plan of a few owner changes, and the parts a test looks at."""
-
-    def __init__(self, place: Place, count: int = 6) -> None:
-        self.place = place
-        self.plan_id = make(place, records={SF: count})
-        self.database: Database = place.database()
-        self.crm: CrmFile = place.crm()
-
-    def apply(self, *, teams: Any = None, flags: Any = None, **more: Any) -> ApplyResult:
-        given = deps(self.place, self.database, self.crm, rows=100, **more)
-        if teams:
-            given.connections[SF].target.teams.update(teams)  # type: ignore[attr-defined]  # the drill's own target
-        return apply_plan(given, self.plan_id, person=PERSON, **(flags or {}))
-
-    def owner(self, number: int) -> str | None:
-        found = self.crm.get(SF, record_id(SF, number))
-        return found[0]["owner"] if found else None
-
-    def status(self) -> PlanStatus:
-        return self.plans.load(self.plan_id).status
-
-    @property
-    def plans(self) -> Plans:
-        return Plans(self.database, self.place.files())
-
-    def items(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.plans.load(self.plan_id).items.to_pylist()
-        return rows
-
-    def decide(self, number: int, verdict: Verdict, **more: Any) -> None:
-        item = self.items()[number]
-        chosen = [(item["fingerprint"], item["item_id"])]
-        Decisions(self.database).decide(chosen, verdict, person=PERSON, reason="because", plan_id=self.plan_id, **more)
-
-    def close(self) -> None:
-        self.database.close()
-        self.crm.close()
 
 
 @pytest.fixture
@@ -74,10 +32,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(Places(tmp_path, None)())
     yield made
     made.close()
-
-
-def states(result: ApplyResult) -> list[str]:
-    return [str(item.state) for item in result.items]
 
 
 def test_everything_approved_is_written_verified_and_told_once(desk: Desk) -> None:
@@ -200,7 +154,7 @@ def test_a_value_that_the_crm_rewrites_halts_the_run_after_that_chunk(tmp_path: 
 
     def hook(point: str, ids: Sequence[str]) -> str:
         if point == "after_write" and record_id(SF, 0) in ids:
-            desk.crm.edit(SF, record_id(SF, 0), {"owner": "flow"})
+            desk.crm.set(SF, record_id(SF, 0), {"owner": "flow"}, by="flow")
         return ""
 
     result = desk.apply(hook=hook)

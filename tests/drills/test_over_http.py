@@ -38,6 +38,7 @@ def crms() -> Iterator[Sandbox]:
     people = [{"Id": user, "Name": user, "IsActive": True, "UserType": "Standard"} for user in USERS]
     world.load("salesforce", "User", [{**one, "Username": f"{one['Id']}@people.example"} for one in people])
     world.load("salesforce", "Account", [{"Id": one, "Name": one, "OwnerId": USERS[0]} for one in ACCOUNTS])
+    world.load("hubspot", "owners", [{"hs_object_id": "77", "userId": 9077, "email": "h@people.example"}])
     world.load("hubspot", "companies", [{"id": one, "name": one, "routing_queue": "OLD"} for one in COMPANIES])
     with Sandbox(world) as sandbox:
         yield sandbox
@@ -128,6 +129,34 @@ def test_a_lost_answer_is_read_and_not_sent_blindly(new_place: Places, crms: San
         crms.world.faults.add(Fault(verb=verb, route=route, probability=0.5, times=3))
     finish(place, crms, plan_id)
     assert judge(place, crms, plan_id) == {"verified": len(ACCOUNTS) + len(COMPANIES)}
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_edits_just_after_our_write_stand_and_our_write_is_in_the_audit(
+    new_place: Places, crms: Sandbox, is_lost: bool
+) -> None:
+    place = new_place()
+    plan_id = plan(place)
+    if is_lost:
+        crms.world.faults.add(Fault(verb=Verb.COMMIT_THEN_RESET, route="batch/update", times=0))
+        crms.world.faults.add(Fault(verb=Verb.COMMIT_THEN_RESET, route="composite/?$", nth=2))  # the first one reads
+    edited = {ACCOUNTS[3], COMPANIES[2], COMPANIES[12]}
+    waiting = set(edited)
+
+    def hook(event: dict[str, Any]) -> None:
+        for one in waiting & set(event["ids"]):
+            waiting.discard(one)
+            system = event["system"]
+            fields = {NATIVE[system]: HUMAN if system == "salesforce" else "HUMAN"}
+            crms.world.human_edit(system, OBJECT[system], one, fields, by=HUMAN if system == "salesforce" else "77")
+
+    crms.world.on("after_write", hook)
+    finish(place, crms, plan_id)
+    assert judge(place, crms, plan_id) == {"verified": len(ACCOUNTS) + len(COMPANIES)}
+    rows = [*crms.world.rows("salesforce", "Account"), *crms.world.rows("hubspot", "companies")]
+    assert {
+        one.get("Id") or one["hs_object_id"] for one in rows if HUMAN in one.values() or "HUMAN" in one.values()
+    } == edited
 
 
 @pytest.mark.parametrize("seed", range(2))

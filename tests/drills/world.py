@@ -23,7 +23,7 @@ from store.leases import Leases
 from store.plans import PlanHeader, Plans
 from sync.planning.plan import plan_digest
 from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS
-from tests.drills.crm import CrmFile, FileTarget, HistoryTarget, Hook, no_hook
+from tests.drills.crm import CrmFile, FileTarget, HistoryTarget, Hook, TracedTarget, no_hook
 
 PERSON = Person(name="maria")
 FIELD = {"salesforce": "owner", "hubspot": "routing_queue"}
@@ -62,6 +62,9 @@ class SameWords:
 
     def to_canonical(self, field: str, native: Any) -> str | None:
         return native or None
+
+    def actor_kind(self, marks: Sequence[str], *, our_user: str) -> str:
+        return "us" if our_user in marks else "human"
 
 
 def values(system: str, number: int) -> tuple[str, str]:
@@ -142,7 +145,7 @@ def deps(
     **more: Any,
 ) -> ApplyDeps:
     """What an apply run needs, over the CRM file. Another `boot_id` finds the leases of a dead process free."""
-    kinds: Mapping[str, Callable[..., FileTarget]] = {"salesforce": FileTarget, "hubspot": HistoryTarget}
+    kinds: Mapping[str, Callable[..., FileTarget]] = {"salesforce": HistoryTarget, "hubspot": TracedTarget}
     targets = {system: kinds[system](crm, system, hook) for system in FIELD}
     connections = {
         system: Connected(
