@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -43,7 +45,7 @@ from jobs.cli import (
 )
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import stopped
-from jobs.cli.output import err
+from jobs.cli.output import err, flush, prepare_streams
 from jobs.explain import UnknownAccount
 from jobs.export import ExportError
 from jobs.feeds import FeedError
@@ -133,8 +135,13 @@ CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 )
 """Errors a person can act on, and the exit code of each; the first that fits counts."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 PARTS = ("salesforce", "hubspot", "smtp")
 """Outside systems that have settings of their own."""
+
+NOT_FOR_OTHERS = 0o007
+"""What no file of ours may let other users of the machine do: state, reports and exports hold customers' data."""
 
 
 def main() -> None:
@@ -146,6 +153,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and give its exit code. Prints errors; a traceback only with --debug before the verb."""
     words = list(arguments)
     is_debug = bool(words) and words[0] == "--debug"
+    os.umask(os.umask(NOT_FOR_OTHERS) | NOT_FOR_OTHERS)
+    prepare_streams()
     _configure_logs(is_debug)
     signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -157,7 +166,17 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         err.print("interrupted; what was written is in the journal, run the same command to go on", markup=False)
         return Exit.INTERRUPTED
-    return int(code or 0)
+    return _heard(int(code or 0))
+
+
+def _heard(code: int) -> int:
+    """The code, or an error where the output found no place: a full disk must not pass for success."""
+    try:
+        flush()
+    except OSError as error:
+        err.print(f"standard output: it cannot be written ({error.strerror or error}). Free some space, and look again")
+        return code or Exit.ERROR
+    return code
 
 
 class Terminated(KeyboardInterrupt):
@@ -183,6 +202,10 @@ def _explained(error: Exception) -> int:
         if isinstance(error, kind):
             err.print(_message(error), markup=False)
             return code
+    if isinstance(error, OSError) and (error.filename or error.errno in _FULL):
+        what = f"{error.filename or 'the output'}: it cannot be used ({error.strerror or error})"
+        err.print(f"{what}. Check that it is there, its permissions and the disk's space", markup=False)
+        return Exit.ERROR
     where = traceback.extract_tb(error.__traceback__)[-1]
     err.print(
         f"unexpected {type(error).__name__} in {where.name}: {error}\n"
