@@ -12,7 +12,10 @@ from jobs.tables import OBJECT_SCHEMAS, arrow_schema, empty, widened
 from jobs.wiring import Wired
 from mappings.canonical import FEEDS, MANAGED
 from mappings.schema import CrmMap
-from store.snapshots import Snapshot
+from store.snapshots import Snapshot, Status
+from sync.engine import Frame
+from sync.frames import stack
+from sync.memory import remembered
 from sync.territory.holds import BY_RULE, months_before
 from sync.world import (
     AGREED,
@@ -31,6 +34,9 @@ from sync.world import (
     Schema,
     World,
 )
+
+_REMEMBERED = 24
+"""Earlier deliveries of a feed that are read: two years of monthly ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     world = World(
         records=frame(tables["account"]),
         firms=frame(_read(wired, feeds["firm"], FIRMS)),
-        previous_firms=frame(_read(wired, _before(wired, feeds["firm"]), FIRMS)),
+        previous_firms=_last_said(wired, feeds["firm"]),
         facts=frame(_read(wired, feeds["fact"], FACTS)),
         users=frame(tables["user"]),
         opportunities=frame(tables["opportunity"]),
@@ -116,9 +122,24 @@ def _feeds(wired: Wired, rows: str) -> tuple[Snapshot, ...]:
     return _current(wired, names, rows)
 
 
-def _before(wired: Wired, feeds: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
-    found = (wired.snapshots.previous(one.source, one.object) for one in feeds)
-    return tuple(one for one in found if one is not None)
+def _last_said(wired: Wired, feeds: Sequence[Snapshot]) -> Frame:
+    """FIRMS: what every feed said last of each firm before the delivery in use."""
+    parts = []
+    for feed in feeds:
+        earlier = [wired.engine.from_arrow(_read(wired, [one], FIRMS)) for one in _earlier(wired, feed)]
+        parts.append(remembered(earlier, wired.engine))
+    return stack(parts) if parts else wired.engine.table([], FIRMS)
+
+
+def _earlier(wired: Wired, current: Snapshot) -> list[Snapshot]:
+    """Accepted deliveries before it, newest first: a corrected one takes the place of the one it corrects."""
+    dates: dict[str, Snapshot] = {}
+    for one in wired.snapshots.list(source=current.source, status=Status.ACCEPTED):
+        if one.object == current.object and one.position < current.position:
+            dates.setdefault(str(one.verdict.get("as_of", "")), one)
+    if len(dates) > 1:
+        dates.pop(str(current.verdict.get("as_of", "")), None)
+    return [dates[day] for day in sorted(dates, reverse=True)][:_REMEMBERED]
 
 
 def _read(wired: Wired, snapshots: Sequence[Snapshot], schema: Schema) -> pa.Table:

@@ -24,6 +24,7 @@ from sync.hierarchy.forest import Forest, Linked, grow, named_roots
 from sync.hierarchy.status import gone
 from sync.identity.judge import link
 from sync.identity.judge import problems as open_links
+from sync.identity.renumbered import renumbered
 from sync.planning.adjusted import with_heirs
 from sync.planning.fights import fights
 from sync.planning.plan import build_plan
@@ -81,6 +82,7 @@ def _by_code(problem: Problem) -> tuple[str, str, tuple[str, ...]]:
 def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tuple[Findings, Forest]:
     """Stages 1 to 6: what is known of every account, before any CRM value is looked at for change."""
     policies = mappings.policies
+    world = renumbered(world, engine)
     identity = link(world, policies.identity, mappings.places, engine)
     links = identity.links
     enriched = enrich_with_doubts(world, links, policies.survivorship, engine, as_of)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sync.engine import Engine, Frame
 from sync.frames import certain, conform, first_by, null, stack, text
+from sync.hierarchy.climb import silent, systems
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 EDGES: Schema = {
@@ -66,7 +67,7 @@ def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
     """Edges of the newest delivery, and those carried on from the one before for firms that went blank."""
     blanks = engine.materialize(_vanished(world, links))
     pairs = engine.materialize(_distinct_pairs(world, blanks, engine))
-    ids = engine.materialize(_account_ids(pairs, links, engine))
+    ids = engine.materialize(_account_ids(pairs, world, links, engine))
     edges = pairs.join(
         ids.select("feed", nw.col("vendor_id").alias("child_vendor"), nw.col("account_id").alias("child")),
         on=["feed", "child_vendor"],
@@ -102,16 +103,32 @@ def _distinct_pairs(world: World, blanks: Frame, engine: Engine) -> Frame:
 
     Pairs that the delivery before did not have begin with this one, and those it had instead ended then.
     """
-    firm, silent = ["feed", "firm_id"], blanks.select("feed", "firm_id")
-    kept = world.previous_firms.join(silent, on=firm, how="semi")
-    pairs = stack([_vendor_pairs(world.firms.join(silent, on=firm, how="anti")), _vendor_pairs(kept)])
+    firm, blank = ["feed", "firm_id"], blanks.select("feed", "firm_id")
+    kept = world.previous_firms.join(blank, on=firm, how="semi")
+    told = [_vendor_pairs(world.firms.join(blank, on=firm, how="anti")), _vendor_pairs(kept)]
+    pairs = stack([*told, _carried(world, engine)])
     apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
     once = apart.group_by(*_PAIR).agg(nw.col("ref").min())
-    quiet = silent.rename({"firm_id": "child_vendor"})
+    quiet = blank.rename({"firm_id": "child_vendor"})
     moved = engine.materialize(_moved(world).join(quiet, on=["feed", "child_vendor"], how="anti"))
     began = moved.select(*_PAIR, nw.col("as_of").alias("effective_from"))
     running = once.join(began, on=list(_PAIR), how="left").with_columns(effective_to=null(TEXT), state=nw.lit("ACTIVE"))
     return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved), _ended(_left(world)))])
+
+
+def _carried(world: World, engine: Engine) -> Frame:
+    """Pairs of systems that are named still, with nobody above them any more: a blank ends nothing."""
+    rows = list(silent(systems(world.firms, engine), systems(world.previous_firms, engine)))
+    said = engine.table(rows, dict.fromkeys(_PAIR, TEXT))
+    before = world.previous_firms.filter(~nw.col("idn_parent_id").is_null())
+    refs = [
+        before.select(
+            "feed", nw.col(child).alias("child_vendor"), nw.col(parent).alias("parent_vendor"), _ref().alias("ref")
+        )
+        for child, parent in (("idn_id", "idn_parent_id"), ("firm_id", "idn_parent_id"), ("firm_id", "idn_id"))
+    ]
+    once = stack(refs).join(said, on=list(_PAIR), how="semi").group_by(*_PAIR).agg(nw.col("ref").min())
+    return once.select(*_PAIR, "ref")
 
 
 def _moved(world: World) -> Frame:
@@ -167,17 +184,27 @@ def _ended(moved: Frame) -> Frame:
 
 
 def _vendor_names(world: World) -> Frame:
-    """One name per vendor id that appears as a system: `feed`, `vendor_id`, `name`."""
-    firms = world.firms
+    """One name per vendor id that appears as a system, `feed`, `vendor_id`, `name`: what most rows call it.
+
+    A name that only the delivery before knows is better than none.
+    """
     named = [
-        firms.filter(~nw.col(id_).is_null()).select("feed", nw.col(id_).alias("vendor_id"), nw.col(name).alias("name"))
+        firms.filter(~nw.col(id_).is_null(), ~nw.col(name).is_null()).select(
+            "feed", nw.col(id_).alias("vendor_id"), nw.col(name).alias("name"), nw.lit(age).alias("age")
+        )
+        for age, firms in enumerate((world.firms, world.previous_firms))
         for id_, name in (("idn_id", "idn_name"), ("idn_parent_id", "idn_parent_name"))
     ]
-    return stack(named).group_by("feed", "vendor_id").agg(nw.col("name").min())
+    key = ["feed", "vendor_id"]
+    counted = stack(named).group_by(*key, "name", "age").agg(nw.len().cast(INT).alias("rows"))
+    return first_by(counted, key, ["age", "rows", "name"], descending=["rows"]).select(*key, "name")
 
 
-def _account_ids(pairs: Frame, links: Frame, engine: Engine) -> Frame:
-    """Account of every vendor id of the pairs; an id without a row of its own gets a stub: `is_stub`."""
+def _account_ids(pairs: Frame, world: World, links: Frame, engine: Engine) -> Frame:
+    """Account of every vendor id of the pairs; an id without a row, now or ever, gets a stub: `is_stub`.
+
+    A system whose own row is no longer delivered, while others still name it, keeps the account it was linked to.
+    """
     ids = stack(
         [
             pairs.select("feed", nw.col("child_vendor").alias("vendor_id")),
@@ -187,7 +214,15 @@ def _account_ids(pairs: Frame, links: Frame, engine: Engine) -> Frame:
     known = links.select(
         nw.col("source").alias("feed"), nw.col("source_id").alias("vendor_id"), nw.col("account_id").alias("linked")
     )
-    joined = engine.materialize(ids.join(known, on=["feed", "vendor_id"], how="left"))
+    there = world.crosswalk.join(links.select("account_id").unique(), on="account_id", how="semi")
+    once_known = there.select(
+        nw.col("source").alias("feed"), nw.col("source_id").alias("vendor_id"), nw.col("account_id").alias("was_linked")
+    )
+    joined = engine.materialize(
+        ids.join(known, on=["feed", "vendor_id"], how="left")
+        .join(once_known, on=["feed", "vendor_id"], how="left")
+        .with_columns(linked=nw.coalesce("linked", "was_linked"))
+    )
     missing = joined.filter(nw.col("linked").is_null()).select("feed", "vendor_id")
     stubs = engine.map_batches(missing, make_stub_ids, _STUB)
     return joined.join(stubs, on="vendor_id", how="left").select(
@@ -210,12 +245,16 @@ def make_stub_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _vanished(world: World, links: Frame) -> Frame:
     """Firms whose system is blank now and was not in the delivery before; what a word emptied is not blank.
 
-    Also those whose nearest system is blank while the one above it stays: that moves nobody up.
+    Also those whose nearest system is blank while the one above it stays, which moves nobody up, and systems that name
+    themselves, with nobody above them any more in any row.
     """
     before = world.previous_firms.filter(~_nearest().is_null()).select(
         "feed", "firm_id", _nearest().alias("previous_idn"), nw.col("idn_parent_id").alias("previous_parent")
     )
-    now = world.firms.filter(nw.col("idn_id").is_null())
+    alone = (nw.col("idn_id") == nw.col("firm_id")) & nw.col("idn_parent_id").is_null() & ~_clears("idn_parent_id")
+    now = world.firms.filter(nw.col("idn_id").is_null() | certain(alone))
+    spoken = world.firms.filter(~nw.col("idn_id").is_null(), ~nw.col("idn_parent_id").is_null())
+    placed = spoken.select("feed", nw.col("idn_id").alias("firm_id")).unique()
     linked = links.select(
         nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), nw.col("account_id").alias("account_id")
     )
@@ -223,7 +262,9 @@ def _vanished(world: World, links: Frame) -> Frame:
     skipped = still_above & (nw.col("idn_parent_id") != nw.col("previous_idn")) & ~_clears("idn_id")
     return (
         now.join(before, on=["feed", "firm_id"], how="inner")
+        .filter(nw.col("idn_id").is_null() | certain(nw.col("previous_parent") != nw.col("firm_id")))
         .filter(nw.col("idn_parent_id").is_null() | skipped)
+        .join(placed, on=["feed", "firm_id"], how="anti")
         .join(released(world), on=["feed", "firm_id"], how="anti")
         .join(linked, on=["feed", "firm_id"], how="inner")
         .select("feed", "firm_id", "account_id", "name", "previous_idn", _ref().alias("ref"))

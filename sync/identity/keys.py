@@ -18,7 +18,7 @@ from mappings.policy import IdentityPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, lowest_by, null, stack, text
 from sync.identity.parties import FEED_RANK, HUBSPOT_RANK, OTHER_RANK, SALESFORCE_RANK, make_parties
-from sync.identity.sticky import MERGED, Decided, decided, succeeded
+from sync.identity.sticky import MERGED, RENUMBERED, Decided, decided, succeeded
 from sync.world import INT, LINKS, TEXT, World
 
 SIMILAR_NAME = 80
@@ -89,7 +89,7 @@ def _start(parties: Frame, crosswalk: Frame) -> Frame:
         "source",
         "source_id",
         nw.col("account_id").alias("known_account"),
-        nw.when(nw.col("how") == MERGED).then(nw.lit(MERGED)).otherwise(nw.lit("crosswalk")).alias("known_how"),
+        cases([(nw.col("how") == how, how) for how in (MERGED, RENUMBERED)], "crosswalk").alias("known_how"),
     )
     own = nw.concat_str([nw.lit("own"), nw.col("source"), nw.col("source_id")], separator="|")
     kept = nw.concat_str([nw.lit("kept"), nw.col("known_account")], separator="|")

@@ -21,6 +21,7 @@ Party = tuple[str, str]  # source, source id
 LINK, NOT_LINK = "link", "not_link"
 PERSON = "person"
 MERGED = "merged"  # how: the account came from a record that was merged into this one
+RENUMBERED = "renumbered"  # how: the account came from the id that the vendor gave the organisation before
 
 _NAMED: Schema = {"source": TEXT, "source_id": TEXT}
 _BARRED: Schema = {**_NAMED, "other_source": TEXT, "other_id": TEXT}

@@ -6,6 +6,7 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, first_by, same
+from sync.hierarchy.climb import systems, tops
 from sync.hierarchy.edges import released
 from sync.world import TEXT, Schema, World
 
@@ -21,13 +22,16 @@ EVENTS: Schema = {
 }
 """One row per account whose vendor-stated system changed. A blank system is unknown and a new name is no change.
 
-A system that is emptied by a word was left.
+A system that is emptied by a word was left. What counts is who stands at the top: where a system itself is taken over,
+all its members move, whether their own rows say so or not.
 """
 
 
 def ownership_events(world: World, links: Frame, engine: Engine) -> Frame:
     """EVENTS between the two newest deliveries."""
-    now, before = _roots(world.firms), _roots(world.previous_firms)
+    past, present = systems(world.previous_firms, engine), systems(world.firms, engine)
+    before = _roots(world.previous_firms, tops(past, None, engine))
+    now = _roots(world.firms, tops(present, past, engine))
     old = before.select("feed", "firm_id", nw.col("root").alias("old_root"), nw.col("root_name").alias("old_system"))
     both = now.join(old, on=["feed", "firm_id"], how="inner").filter(~same(nw.col("root"), nw.col("old_root")))
     out = released(world).select("feed", "firm_id", nw.lit(value=True).alias("is_out"))
@@ -46,19 +50,19 @@ def ownership_events(world: World, links: Frame, engine: Engine) -> Frame:
     plain = described.filter(~((nw.col("kind") == "left_system") & nw.col("old_system").is_null()))
     once = engine.materialize(first_by(plain, ["account_id"], ["feed", "firm_id"]))
     for root, name in (("old_root", "old_account_id"), ("root", "new_account_id")):
-        systems = linked.select("feed", nw.col("firm_id").alias(root), nw.col("account_id").alias(name))
-        once = once.join(systems, on=["feed", root], how="left")
+        ends = linked.select("feed", nw.col("firm_id").alias(root), nw.col("account_id").alias(name))
+        once = once.join(ends, on=["feed", root], how="left")
     return engine.materialize(conform(once, EVENTS))
 
 
-def _roots(firms: Frame) -> Frame:
-    """The ultimate system a firm's own row names: its IDN parent, else its IDN. Null = blank."""
+def _roots(firms: Frame, systems_: Frame) -> Frame:
+    """The ultimate system of a firm: what is above the IDN parent of its row, else above its IDN; null = blank."""
     ref = nw.concat_str([nw.col("feed"), nw.lit(":"), nw.col("file"), nw.lit(":row "), nw.col("row").cast(nw.String())])
-    return firms.select(
+    named = firms.select(
         "feed",
         "firm_id",
         "as_of",
-        nw.coalesce("idn_parent_id", "idn_id").alias("root"),
-        nw.coalesce("idn_parent_name", "idn_name").alias("root_name"),
+        nw.coalesce("idn_parent_id", "idn_id").alias("vendor_id"),
         ref.alias("source_ref"),
     )
+    return named.join(systems_, on=["feed", "vendor_id"], how="left").drop("vendor_id")
