@@ -60,6 +60,7 @@ class Pushed:
     owner: tuple[str, str] | None = None  # from and to, where it changes
     had_parent: bool = False  # another parent leaves with it
     is_traced: bool = False  # read back with its history
+    deals: int | None = None  # open opportunities pictured before an owner change; None = no picture was taken
 
 
 def push_floor(kind: str, items: Iterable[Pushed], *, canary: Sequence[Pushed] = ()) -> int:
@@ -94,9 +95,12 @@ def _salesforce_push(items: Sequence[Pushed], *, canary: int = 0) -> int:
     batch = [one for one in items if one.lane == "batch"]
     jobs = _records(one for one in items if one.lane == "bulk")
     pairs = Counter(one.owner for one in items if one.lane == "team")
+    pictured = [one for one in conditional if one.deals is not None]
     return sum(
         (
             salesforce.push_floor(conditional=_records(conditional), team_checks=checked, canary=canary),
+            salesforce.push_floor(team_checks=_records(pictured)),
+            salesforce.push_floor(team_checks=_records(one for one in pictured if one.deals)),
             salesforce.push_floor(batch=_records(batch)),
             salesforce.bulk_floor(jobs) + 2 * -(-jobs // salesforce.RETRIEVE_ROWS),
             salesforce.team_floor(pairs.values()),

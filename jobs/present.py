@@ -12,6 +12,7 @@ from mappings.canonical import MANAGED
 from store.decisions import Decision
 from store.plans import Outcome, StoredPlan
 from sync.planning.approvals import OverrideTerms
+from sync.planning.cascade import Along
 from sync.planning.threeway import Action
 
 ROW_FIELDS = (
@@ -80,6 +81,7 @@ class PlanView:
     decisions: Mapping[str, Decision]  # fingerprint -> newest verdict
     outcomes: Mapping[str, Outcome]  # item id -> what became of it
     override: OverrideTerms  # who may let its passed limits through
+    along: Mapping[str, Along] = field(default_factory=dict)  # item id -> what its owner change touches
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per item in the plan's order: the fields of ROW_FIELDS, its fingerprint, its `values` by field."""
@@ -114,6 +116,7 @@ class PlanView:
             "decision": decision.verdict.value if decision else "",
             "result": outcome.state if outcome else "",
             "values": [self._values(one) for one in changes],
+            "cascade": self.along[item["item_id"]].as_dict() if item["item_id"] in self.along else None,
         }
 
     def _values(self, change: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.applying.model import ApplyDeps
 from jobs.applying.native import read_now
+from jobs.cascades import TakenAlong, taken_along
 from jobs.plan import store_plan
 from jobs.wiring import Wired
 from jobs.world import load_world
@@ -37,6 +38,7 @@ class UndoPlan:
     approved: int  # items that nobody touched since, approved by the person who asked
     conflicts: int  # items that somebody touched since; they wait for a decision
     blocked: int  # items that cannot be put back; their reasons say why
+    along: TakenAlong  # what the run took along with its owner changes
 
 
 def undo_run(
@@ -91,8 +93,13 @@ def _save(
         chosen = [(item["fingerprint"], item["item_id"]) for item in clean]
         wired.decisions.decide(chosen, Verdict.APPROVE, person=wired.person, reason=reason, plan_id=stored.id)
     conflicts = sum(item["action"] == "review" for item in found)
+    owners = {(one.connection, one.record_id) for one in undone if "owner" in one.applied}
     return UndoPlan(
-        stored=stored, approved=len(clean), conflicts=conflicts, blocked=len(found) - len(clean) - conflicts
+        stored=stored,
+        approved=len(clean),
+        conflicts=conflicts,
+        blocked=len(found) - len(clean) - conflicts,
+        along=taken_along(deps, run_id, owners),
     )
 
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from connectors.errors import Retriable
 from connectors.protocol import HandsOver, Lane, OwnedChild, TeamTarget
 from jobs.applying.session import ApplyRun, Settled
-from jobs.applying.teams import lost_members, pictured
+from jobs.applying.teams import lost_members, pictured, with_opportunities
 from mappings.policy import Cascade
 from store import journal
 from store.journal import JournalRow, JournalState
+from store.snapshots import Snapshots
 from sync.planning.guards import UNDO_RULE
 
 log = structlog.get_logger()
@@ -42,13 +45,22 @@ def lets_teams_go(run: ApplyRun) -> bool:
 
 
 def with_picture(run: ApplyRun, connection: str, rows: Sequence[JournalRow]) -> list[JournalRow]:
-    """The rows; those of owner changes with team and open opportunities as they are now, where a policy asks."""
+    """The rows; those of owner changes with the open opportunities as they are now, and the team where it may go.
+
+    Without a policy the CRM may still take opportunities along. They are read where the last pull knew of any.
+    """
     target = run.connected(connection).target
-    changing = {row.id for row in rows if _changes_owner(row) and "opportunities" not in row.response}
-    if _policy(run) is None or not changing or not isinstance(target, TeamTarget):
+    changing = [row for row in rows if _changes_owner(row) and "opportunities" not in row.response]
+    if not changing or not isinstance(target, TeamTarget):
         return list(rows)
-    made = {row.id: row for row in pictured(target, [row for row in rows if row.id in changing])}
-    return [made.get(row.id, row) for row in rows]
+    if _policy(run) is not None:
+        made = pictured(target, changing)
+    elif not _dealt(run, connection).isdisjoint(row.record_id for row in changing):
+        made = with_opportunities(target, changing)
+    else:
+        return list(rows)
+    known = {row.id: row for row in made}
+    return [known.get(row.id, row) for row in rows]
 
 
 def followed(run: ApplyRun, connection: str, settled: Iterable[Settled]) -> list[Settled]:
@@ -74,7 +86,7 @@ def _follow(run: ApplyRun, one: Settled, now: Mapping[str, str], undone: Mapping
     cascade = _policy(run)
     if _undone_run(one):
         put = {child: (there, before) for child, before, there in undone.get(one.row.record_id, ())}
-        kept = {child: (old, old) for child in held if child not in put} if cascade is not None else {}
+        kept = {child: (old, old) for child in held if child not in put}  # they did not come with the run
         return _Follow(one, {**kept, **put}, now)
     goes = cascade is None or cascade.transfer_open_opportunities
     return _Follow(one, dict.fromkeys(held, (old, new if goes else old)), now)
@@ -108,8 +120,12 @@ def _noted(one: _Follow) -> Settled:
         for child, (before, _) in sorted(one.goals.items())
         if child in one.now and one.now[child] != before and one.now[child] in ours
     ]
+    touched = [
+        child for child, (before, goal) in one.goals.items() if one.now.get(child, goal) not in (goal, before, *ours)
+    ]
     words = [one.settled.message] if one.settled.message else []
     words += [f"{len(moved)} open opportunities went along"] if moved else []
+    words += [f"{len(touched)} were given to somebody else since, and stay"] if touched else []
     response = {**row.response, "moved": moved} if moved else row.response
     return replace(one.settled, row=replace(row, response=response), message="; ".join(words))
 
@@ -165,6 +181,21 @@ def _is_changed(one: Settled) -> bool:
 def _changes_owner(row: JournalRow) -> bool:
     old, new = row.pre_image.get("owner"), row.want.get("owner")
     return bool(old and new and old != new)
+
+
+def _dealt(run: ApplyRun, connection: str) -> frozenset[str]:
+    """Records that had open opportunities when the CRM was last pulled."""
+    if connection not in run.dealt:
+        snapshots = Snapshots(run.deps.database, run.deps.files)
+        found = snapshots.current(connection, "opportunity")
+        table = snapshots.read(found) if found is not None else None
+        known = [] if table is None else table.filter(_is_open(table))["record_id"].to_pylist()
+        run.dealt[connection] = frozenset(one for one in known if one)
+    return run.dealt[connection]
+
+
+def _is_open(table: pa.Table) -> pa.ChunkedArray:
+    return pc.invert(pc.fill_null(table["is_closed"], False))  # the value to fill in
 
 
 def _policy(run: ApplyRun) -> Cascade | None:

@@ -35,6 +35,7 @@ def _pushed(row: JournalRow, watched: Collection[str]) -> Pushed:
         owner=_owner_change(row),
         had_parent=bool(row.pre_image.get("parent")),
         is_traced=any(name in watched for name in row.want),
+        deals=len(row.response["opportunities"]) if "opportunities" in row.response else None,
     )
 
 

@@ -43,6 +43,13 @@ def pictured(target: TeamTarget, rows: Sequence[JournalRow]) -> list[JournalRow]
     ]
 
 
+def with_opportunities(target: TeamTarget, rows: Sequence[JournalRow]) -> list[JournalRow]:
+    """The rows with the open opportunities of their accounts as they are now, and their owners."""
+    deals = target.open_opportunities(list(dict.fromkeys(row.record_id for row in rows)))
+    shown = {key: [[deal.child_id, deal.owner_id] for deal in held] for key, held in deals.items()}
+    return [replace(row, response={**row.response, "opportunities": shown.get(row.record_id, [])}) for row in rows]
+
+
 def with_teams_completed(run: ApplyRun, connection: str, settled: Sequence[Settled]) -> list[Settled]:
     """The rows a died run wrote on this lane, after the members that went with its owner changes are back."""
     target = team_target(run, connection) or run.connected(connection).target

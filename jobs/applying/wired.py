@@ -33,7 +33,7 @@ def apply_deps(
         named_accounts=tuple(policies.territories.named_accounts),
         audit_head_file=wired.settings.audit_head_file,
         watched_fields=watched_fields(policies.conflicts),
-        keeps_teams=wired.settings.salesforce.team_lane == "soap" and not policies.conflicts.blocks_teams,
+        keeps_teams=keeps_teams(wired),
         stop=stop,
         progress=progress,
     )
@@ -43,6 +43,11 @@ def _connected(one: Connection) -> Connected:
     return Connected(
         id=one.id, kind=one.kind, target=one.target, org=one.source.org, translation=MapTranslation(one.map)
     )
+
+
+def keeps_teams(wired: Wired) -> bool:
+    """True where owner changes of accounts with a team go by the lane that keeps it."""
+    return wired.settings.salesforce.team_lane == "soap" and not wired.mappings.policies.conflicts.blocks_teams
 
 
 def watched_fields(conflicts: ConflictPolicy) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.alert import send_waiting
+from jobs.cascades import with_cascade
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import limit_lines
 from jobs.cli.links import ChartOption, draw_story, show_story, story_payload
@@ -19,6 +20,7 @@ from jobs.export import described_plan
 from jobs.plan import make_plan
 from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
 from store.plans import PlanStatus
+from sync.planning.cascade import summed
 from sync.problem import Problem, Severity
 from sync.world import GuardResult
 
@@ -51,7 +53,7 @@ def plan(
         return
     with steps() as progress:
         planned = make_plan(wired, as_of=decided_on, progress=progress)
-    view = view_plan(wired, planned.stored.id)
+    view = with_cascade(wired, view_plan(wired, planned.stored.id))
     if json_:
         emit_json("plan", {**plan_payload(view), "problems": [_problem(one) for one in planned.problems]})
     else:
@@ -71,7 +73,7 @@ def show(
 ) -> None:
     """Show a plan: totals, guards, owner moves, and its items with the three values of each."""
     wired = opened()
-    view = view_plan(wired, wired.plans.resolve(plan_id))
+    view = with_cascade(wired, view_plan(wired, wired.plans.resolve(plan_id)))
     rows = select_rows(view, where)
     if json_:
         emit_json("show", {**plan_payload(view), "items": rows})
@@ -130,6 +132,7 @@ def show_summary(view: PlanView, problems: tuple[Problem, ...] = ()) -> None:
         say("Nothing to do: every managed value is as it should be.", style="green")
     _show_states(counts)
     _show_moves(view)
+    _show_cascade(view)
     show_guards(view)
     _show_problems(problems)
 
@@ -148,6 +151,19 @@ def _show_moves(view: PlanView) -> None:
         total = sum(count for _, _, count in moves)
         title = f"Owner changes: {total:,} accounts in {len(moves):,} moves"
         table(title, ("from", "to", "accounts"), [(a or "(nobody)", b, f"{n:,}") for a, b, n in moves], limit=12)
+
+
+def _show_cascade(view: PlanView) -> None:
+    """What the owner changes touch beside the accounts."""
+    figures = summed(view.along.values())
+    parts = [f"{count:,} team members {fate}" for fate, count in figures["team_members"].items()]
+    parts += [
+        f"{count:,} open opportunities of the old owners {fate}" for fate, count in figures["opportunities"].items()
+    ]
+    if figures["opportunities_of_others"]:
+        parts.append(f"{figures['opportunities_of_others']:,} of others stay")
+    if parts:
+        say(f"with the owner changes: {' · '.join(parts)}")
 
 
 def show_guards(view: PlanView) -> None:
@@ -201,9 +217,20 @@ def _show_items(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         by = f" · by {row['actor']}" if row["actor"] else ""
         said = "".join(f" · {row[key]}" for key in ("state", "action", "decision", "result") if row[key])
-        say(f"{row['item']}  {row['name']} ({row['connection']}){said}{by}")
+        say(f"{row['item']}  {row['name']} ({row['connection']}){said}{by}{_along(row['cascade'])}")
         for _ in row["values"]:
             say(_columns(next(rest), widths))
+
+
+def _along(cascade: dict[str, Any] | None) -> str:
+    """What goes along with an item's owner change, where there is something."""
+    if cascade is None:
+        return ""
+    team, deals = cascade["team"], cascade["opportunities"]
+    parts = [f"team of {team['count']} {team['fate']}"] if team["count"] else []
+    parts += [f"{deals['count']} open opportunities {deals['fate']}"] if deals["count"] else []
+    parts += [f"{deals['of_others']} of others stay"] if deals["of_others"] else []
+    return f" · {', '.join(parts)}" if parts else ""
 
 
 def _columns(cells: tuple[str, ...], widths: list[int]) -> str:
@@ -231,6 +258,7 @@ def plan_payload(view: PlanView) -> dict[str, Any]:
         "feeds": dict(header.feed_hashes),
         "author": header.author,
         "author_kind": header.author_kind,
+        "cascade": summed(view.along.values()),
         "guard_override": {"persons": view.override.persons, "who": view.override.says},
     }
 

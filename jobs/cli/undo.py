@@ -12,6 +12,7 @@ import typer
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
 from jobs.applying.wired import apply_deps
+from jobs.cascades import TakenAlong, with_cascade
 from jobs.cli.apply import show_applied, stopping
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
@@ -23,6 +24,7 @@ from jobs.present import view_plan
 from jobs.undo import NothingToUndo, UndoPlan, restore_item, undo_run
 from jobs.wiring import Wired
 from store.plans import PlanStatus
+from sync.planning.threeway import State
 
 SHOWN = 20
 
@@ -74,12 +76,14 @@ def restore(
 
 def show_undo(wired: Wired, made: UndoPlan) -> None:
     """The plan in reverse: what goes back, and what somebody touched since."""
-    view = view_plan(wired, made.stored.id)
+    view = with_cascade(wired, view_plan(wired, made.stored.id))
     show_summary(view)
     say(
         f"{made.approved:,} items nobody touched since: approved by {wired.person.label} · {made.conflicts:,} items "
         f"somebody touched since: left as they are until a person decides · {made.blocked:,} that cannot be put back"
     )
+    for line in _along(made.along):
+        say(line)
     touched = [row for row in view.rows() if row["action"] == "review"]
     if touched:
         show_rows(touched, SHOWN)
@@ -93,6 +97,23 @@ def _explained() -> Iterator[None]:
         yield
     except NothingToUndo as error:
         raise Stop(str(error), Exit.ERROR) from error
+
+
+_FOUND = {
+    State.UPDATE: "go back to their owners with the accounts",
+    State.CONFLICT: "were given to somebody else since and stay there",
+    State.CONVERGED: "are with their owners of before already",
+    State.ORPHAN: "are closed by now and stay as they are",
+}
+"""What an undo does with an open opportunity that went along, by what the decision table says of it."""
+
+
+def _along(along: TakenAlong) -> Iterator[str]:
+    for state, ids in along.opportunities.items():
+        shown = f": {', '.join(ids[:SHOWN])}{' …' if len(ids) > SHOWN else ''}" if state is State.CONFLICT else ""
+        yield f"{len(ids):,} opportunities that went along {_FOUND[state]}{shown}"
+    if along.team_members:
+        yield f"{along.team_members:,} team members that were lost are put back with the accounts"
 
 
 def _run_id(wired: Wired, text: str) -> str:
@@ -131,4 +152,8 @@ def _payload(made: UndoPlan) -> dict[str, object]:
         "approved": made.approved,
         "conflicts": made.conflicts,
         "blocked": made.blocked,
+        "cascade": {
+            "opportunities": {state.value: list(ids) for state, ids in made.along.opportunities.items()},
+            "team_members": made.along.team_members,
+        },
     }

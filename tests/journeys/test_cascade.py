@@ -77,6 +77,38 @@ def test_open_opportunities_stay_though_the_crm_takes_them_along(dealing: Cli) -
     assert deals(dealing) == [ANA, BEA, ANA]
 
 
+def test_what_the_crm_takes_along_by_itself_is_previewed_pictured_and_put_back(dealing: Cli) -> None:
+    dealing.sandbox.world.settings.cascade_open_opportunities = True
+    limits(dealing, "named_accounts: {count: 9}")
+    dealing.ok("pull", "--full")
+    made = give(dealing, "902")
+    assert made["cascade"]["opportunities"] == {"as the CRM is set": 1}
+    assert made["cascade"]["opportunities_of_others"] == 1
+    (row,) = dealing.ok("show", "--where", f"record={TOPEKA} and group=ownership", "--json").json["items"]
+    told = {"count": 1, "fate": "as the CRM is set", "ids": [ANAS], "of_others": 1}
+    assert row["cascade"]["opportunities"] == told
+    shown = dealing.ok("show").out
+    assert "1 open opportunities of the old owners as the CRM is set · 1 of others stay" in shown
+    dealing.ok("approve", "--where", f"record={TOPEKA} and group=ownership", *WORDS)
+    dealing.ok("apply")
+    assert deals(dealing) == [DEE, BEA, ANA]
+    dees = "006000000000dEeAAI"  # Dee's own, opened after the account came to her
+    dealing.sandbox.world.load("salesforce", "Opportunity", [deal(dees, DEE)])
+    dealing.ok("pull", "--full")
+    taken_back = dealing.run("undo", "latest", "--json", *WORDS)
+    assert taken_back.json["cascade"] == {"opportunities": {"update": [ANAS]}, "team_members": 0}
+    dealing.ok("apply")
+    assert (dealing.record("salesforce", TOPEKA)["OwnerId"], deals(dealing)) == (ANA, [ANA, BEA, ANA])
+    assert dealing.sandbox.world.get("salesforce", "Opportunity", dees)["OwnerId"] == DEE
+    undo(dealing)
+    assert deals(dealing) == [DEE, BEA, ANA]
+    dealing.sandbox.world.human_edit("salesforce", "Opportunity", ANAS, {"OwnerId": BEA}, by=BEA)
+    said = dealing.run("undo", "latest", *WORDS)
+    assert f"1 opportunities that went along were given to somebody else since and stay there: {ANAS}" in said.out
+    dealing.ok("apply")
+    assert (dealing.record("salesforce", TOPEKA)["OwnerId"], deals(dealing)) == (ANA, [BEA, BEA, ANA])
+
+
 def test_a_team_that_is_let_go_comes_back_with_the_undo(dealing: Cli) -> None:
     def team() -> set[str]:
         members = dealing.sandbox.world.table("salesforce", "AccountTeamMember").values()
