@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -29,8 +29,11 @@ class Initialised:
     observing: tuple[str, ...]  # connections set to observe; none where the state was there before
 
 
-def initialise(folder: Path) -> Initialised:
-    """Write what is missing. A new state only observes: nothing is written to a CRM until an admin says so."""
+def initialise(folder: Path, *, read: Callable[[], Settings] = Settings) -> Initialised:
+    """Write what is missing. A new state only observes: nothing is written to a CRM until an admin says so.
+
+    `read` is called in the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     env = folder / ENV
     written = not env.exists()
@@ -38,7 +41,7 @@ def initialise(folder: Path) -> Initialised:
         _write_private(env, _settings_text())
     copied = _copy_mappings(folder / MAPPINGS)
     with contextlib.chdir(folder):
-        wired = Wired(settings=Settings())
+        wired = Wired(settings=read())
         is_new = not wired.database.exists()
         wired.database.migrate()
         observing = _observe(wired) if is_new else ()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
 from typing import Literal
 
+import dotenv.parser
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PLATBOOK_"
+ENV_FILE = Path(".env")
 
 
 class _Part(BaseModel):
@@ -74,9 +80,9 @@ class Settings(BaseSettings):
     """Everything an installation may set. Nobody else reads the environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PLATBOOK_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -114,3 +120,49 @@ def documented() -> dict[str, str]:
         else:
             names[f"PLATBOOK_{name}".upper()] = info.description or ""
     return names
+
+
+def unread() -> list[str]:
+    """What would be passed over in silence, each with its place: lines of `.env` and names that mean nothing."""
+    known = documented()
+    found = []
+    for name, line, is_readable in _file_lines():
+        if not is_readable:
+            found.append(f"{ENV_FILE}:{line}: not of the form NAME=value")
+        elif name.startswith(PREFIX) and not _is_known(name, known):
+            found.append(f"{ENV_FILE}:{line}: {name} is no setting{_meant(name, known)}")
+    for name in sorted(os.environ):  # a stranger may have names of his own there: only what looks like ours counts
+        upper = name.upper()
+        if upper.startswith(PREFIX) and not _is_known(upper, known) and _meant(upper, known):
+            found.append(f"environment: {name} is no setting{_meant(upper, known)}")
+    return found
+
+
+def _file_lines() -> list[tuple[str, int, bool]]:
+    """Name, line and whether it could be read, of every setting in `.env`. Raises OSError, UnicodeDecodeError."""
+    if not ENV_FILE.exists():
+        return []
+    with ENV_FILE.open(encoding="utf-8-sig") as stream:
+        bindings = list(dotenv.parser.parse_stream(stream))
+    told = [((one.key or "").upper(), _line(one.original), not one.error) for one in bindings]
+    return [one for one in told if one[0] or not one[2]]
+
+
+def _line(original: dotenv.parser.Original) -> int:
+    """Where a statement begins: what was parsed begins with the blank lines before it."""
+    text = original.string
+    return original.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _is_known(name: str, known: dict[str, str]) -> bool:
+    """Names of a part are looked at with the part, which knows the right ones."""
+    return name in known or any(name.startswith(f"{PREFIX}{part}__") or name == f"{PREFIX}{part}" for part in _parts())
+
+
+def _parts() -> tuple[str, ...]:
+    return tuple(name.upper() for name, info in Settings.model_fields.items() if isinstance(info.default, _Part))
+
+
+def _meant(name: str, known: dict[str, str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    return f"; did you mean {near[0]}?" if near else ""

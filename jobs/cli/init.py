@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.cli.opened import read_settings
 from jobs.cli.output import JsonFlag, emit_json, say
 from jobs.init import MAPPINGS, initialise
 
@@ -17,7 +18,7 @@ def init(
     json_: JsonFlag = False,
 ) -> None:
     """Write settings to fill in, mappings and policies to edit, and an empty state that only observes."""
-    made = initialise(folder)
+    made = initialise(folder, read=read_settings)
     if json_:
         emit_json("init", asdict(made))
         return
