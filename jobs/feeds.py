@@ -35,6 +35,7 @@ STATUSES = {
     Verdict.REJECT_FILE: Status.REJECTED,
 }
 MANIFEST = "MANIFEST.csv"
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "bar": "|"}
 FIRST_PROBLEMS = 20  # kept in words with the delivery; all are counted
 
 
@@ -49,6 +50,8 @@ class Declared:
     layout: str
     as_of: str  # ISO date
     encoding: str = ""  # empty = the layout's
+    delimiter: str = ""  # empty = the layout's
+    rows: int | None = None  # data rows; None = nobody said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,13 @@ def declared(wired: Wired, path: Path, *, layout: str, as_of: str, encoding: str
     name = layout or _guessed_layout(wired, path)
     if name not in wired.mappings.feeds:
         raise FeedError(f'layout "{name}" is not known; known: {", ".join(sorted(wired.mappings.feeds))}')
-    return Declared(layout=name, as_of=day, encoding=encoding or listed.get("encoding", ""))
+    return Declared(
+        layout=name,
+        as_of=day,
+        encoding=encoding or listed.get("encoding", ""),
+        delimiter=_delimiter(listed.get("delimiter", "")),
+        rows=_rows(listed.get("rows", "")),
+    )
 
 
 def take_delivery(wired: Wired, path: Path, said: Declared) -> Taken:
@@ -83,7 +92,15 @@ def take_delivery(wired: Wired, path: Path, said: Declared) -> Taken:
     current = wired.snapshots.current(layout.feed, layout.rows)
     previous = DeliveryFacts.from_dict(current.verdict["facts"]) if current is not None else None
     try:
-        judged = judge(path, layout, as_of=said.as_of, encoding=said.encoding, previous=previous)
+        judged = judge(
+            path,
+            layout,
+            as_of=said.as_of,
+            encoding=said.encoding,
+            delimiter=said.delimiter,
+            rows=said.rows,
+            previous=previous,
+        )
     except ValueError as error:
         raise FeedError(str(error)) from error
     known = _known(wired, layout, judged, current)
@@ -171,12 +188,37 @@ def _last_rows(wired: Wired, layout: FeedLayout, current: Snapshot | None) -> La
 
 
 def _manifest(path: Path) -> dict[str, str]:
-    """The file's line in MANIFEST.csv beside it (columns file, as_of, encoding), or nothing."""
+    """The file's line in MANIFEST.csv beside it (columns file, as_of, encoding, delimiter, rows), or nothing."""
     manifest = path.parent / MANIFEST
     if not manifest.is_file():
         return {}
-    with manifest.open(encoding="utf-8", newline="") as lines:
-        return next((row for row in csv.DictReader(lines, strict=True) if row.get("file") == path.name), {})
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as lines:
+            listed = list(csv.DictReader(lines, strict=True))
+    except (OSError, UnicodeError, csv.Error) as error:
+        remedy = "expected UTF-8 text with the columns file and as_of; correct it, or take it away and give --as-of"
+        raise FeedError(f"{manifest}: cannot be read ({error}); {remedy}") from error
+    row = next((row for row in listed if row.get("file") == path.name), {})
+    return {name: text.strip(" ") for name, text in row.items() if isinstance(text, str)}
+
+
+def _delimiter(text: str) -> str:
+    """A declared delimiter: the character itself, or its name where a manifest cannot show it. Raises FeedError."""
+    found = _DELIMITERS.get(text.lower(), text)
+    if len(found) > 1 or found in ('"', "\r", "\n"):
+        raise FeedError(
+            f"{MANIFEST}: the delimiter is {text!r}; expected one character, or tab, comma, semicolon, pipe"
+        )
+    return found
+
+
+def _rows(text: str) -> int | None:
+    """A declared number of data rows. Raises FeedError."""
+    if not text:
+        return None
+    if not (text.isascii() and text.replace(",", "").isdigit()):
+        raise FeedError(f"{MANIFEST}: the number of rows is {text!r}; expected a whole number, or nothing")
+    return int(text.replace(",", ""))
 
 
 def _guessed_layout(wired: Wired, path: Path) -> str:

@@ -19,11 +19,12 @@ import pyarrow as pa
 from connectors.csv_feed.contract import ColumnRule, Delivery, FeedContract, Verdict, accepted_rows, inspect
 from connectors.csv_feed.reader import FeedProblem, FeedRefused, Format, Severity
 from connectors.csv_feed.tally import DeliveryFacts
-from mappings.deliveries import CellProblem, CellProblems, LastRow, canonical_rows
+from mappings.deliveries import FRESHNESS, CellProblem, CellProblems, LastRow, canonical_rows, plain_form
 from mappings.schema import FeedLayout
 
 UNREADABLE_CELL = "unreadable_cell"
 PAGE = 4096  # rows translated together
+_NAMED_IDS = (("idn_id", "idn_name"), ("idn_parent_id", "idn_parent_name"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +106,20 @@ def judge(
     *,
     as_of: str,
     encoding: str = "",
+    delimiter: str = "",
+    rows: int | None = None,
     previous: DeliveryFacts | None = None,
 ) -> Judged:
     """The verdict on a file, from one pass. Read-only.
 
-    `as_of` is the ISO date of the data and `encoding` the declared one (empty = the layout's). `previous` are the facts
-    of the last accepted delivery of this feed. Raises ValueError for an `as_of` that is no date, never for what the
-    file holds.
+    `as_of` is the ISO date of the data; `encoding`, `delimiter` and number of `rows` are what was declared with the
+    file (empty, None = the layout's, nothing). `previous` are the facts of the last accepted delivery of this feed.
+    Raises ValueError for an `as_of` that is no date, never for what the file holds.
     """
     if not _is_iso_date(as_of):
         raise ValueError(f"the as-of date of {path.name} is {as_of!r}; expected YYYY-MM-DD")
-    agreed = contract(layout, encoding=encoding)
-    delivery = inspect(path, agreed, as_of=as_of, last=previous)
+    agreed = contract(layout, encoding=encoding, delimiter=delimiter)
+    delivery = inspect(path, agreed, as_of=as_of, last=previous, rows=rows)
     return Judged(path, layout, agreed, delivery, as_of)
 
 
@@ -126,13 +129,14 @@ def take(
     *,
     as_of: str,
     encoding: str = "",
+    delimiter: str = "",
     previous: DeliveryFacts | None = None,
 ) -> Intake:
     """The verdict on a file and its usable rows, all in memory. Read-only; arguments and errors as in `judge`.
 
     The rows of a held file are given too: whether they are used, a person decides.
     """
-    judged = judge(path, layout, as_of=as_of, encoding=encoding, previous=previous)
+    judged = judge(path, layout, as_of=as_of, encoding=encoding, delimiter=delimiter, previous=previous)
     try:
         return judged.intake(tuple(judged.rows()))
     except FeedRefused as refused:
@@ -151,12 +155,18 @@ def refusal(feed: str, as_of: str, problem: FeedProblem) -> Intake:
     )
 
 
-def contract(layout: FeedLayout, *, encoding: str = "") -> FeedContract:
+def contract(layout: FeedLayout, *, encoding: str = "", delimiter: str = "") -> FeedContract:
     """What the layout demands of a file, in the feed reader's words."""
     usual = {name: column.columns[0] for name, column in layout.fields.items()}
     columns = tuple(
-        ColumnRule(names=column.columns, required=column.required, format=column.format, digits=column.digits)
-        for column in layout.fields.values()
+        ColumnRule(
+            names=column.columns,
+            required=column.required,
+            format=column.format,
+            digits=column.digits,
+            plain=plain_form(name, column),
+        )
+        for name, column in layout.fields.items()
     )
     return FeedContract(
         feed=layout.feed,
@@ -164,10 +174,14 @@ def contract(layout: FeedLayout, *, encoding: str = "") -> FeedContract:
         key=tuple(usual[name] for name in layout.key),
         key_may_be_blank=tuple(usual[name] for name in layout.key_may_be_blank),
         ignore=layout.ignore,
+        blank_words=frozenset(word.lower() for word in layout.blank_words),
         clear_words=frozenset(word.lower() for word in layout.clear_words),
         same_words=frozenset(word.lower() for word in layout.same_words),
         percent_groups=tuple(tuple(usual[name] for name in group) for group in layout.sums_to_100),
-        format=Format(encoding=encoding or layout.encoding, delimiter=layout.delimiter),
+        named_ids=tuple((usual[one], usual[other]) for one, other in _NAMED_IDS if one in usual and other in usual),
+        dated=tuple(usual[name] for name in FRESHNESS if name in usual),
+        rows_are_events=layout.rows == "signal" and "occurred_on" in layout.key,
+        format=Format(encoding=encoding or layout.encoding, delimiter=delimiter or layout.delimiter),
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,11 @@ LastRow = Callable[[str], Mapping[str, Any] | None]
 
 _PERSON_DIGITS = 16
 _REMEMBERED = 1024  # cells a column that are not parsed again
+_LOST_DIGITS = re.compile(r"[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE][+-][0-9]+")
+_TELLING_DIGIT = re.compile(r"[1-9]")
+FRESHNESS = ("updated_on", "occurred_on", "last_touch_on")
+"""Fields that say when a row was last true; none of them can lie after the delivery."""
+_MAX_DAYS_AHEAD = 31
 _MAX_TIMES = 2**62  # well inside a 64-bit column
 
 
@@ -32,12 +38,26 @@ def _person(value: Any) -> str | None:
     return None if text is None else hashlib.sha256(text.lower().encode()).hexdigest()[:_PERSON_DIGITS]
 
 
+def _count(value: Any) -> int | None:
+    """How many there are of something: a whole number from 0 on."""
+    number = whole_number(value)
+    return number if number is None or number >= 0 else None
+
+
+def _vendor_id(value: Any, digits: int | None) -> str | None:
+    """A vendor id; None for what cannot be one: no digit but zeros, or in scientific notation."""
+    text = padded_id(value, digits)
+    if text is None or _LOST_DIGITS.fullmatch(text) or not _TELLING_DIGIT.search(text):
+        return None
+    return text
+
+
 _FORMATS: Mapping[str, Callable[[Any], Any]] = {
     "person": _person,
     "text": clean_text,
     "money": money_cents,
     "percent": basis_points,
-    "integer": whole_number,
+    "integer": _count,
     "yes_no": yes_no,
     "rural_urban": rural,
     "date": iso_date,
@@ -45,7 +65,8 @@ _FORMATS: Mapping[str, Callable[[Any], Any]] = {
 _EXPECTED: Mapping[str, str] = {
     "money": "an amount such as $1,400,000 or (1,200)",
     "percent": "a share from 0 to 100 %",
-    "integer": "a whole number",
+    "integer": "a whole number from 0 on",
+    "id": "an id",
     "yes_no": "yes or no",
     "rural_urban": "Rural or Urban",
     "date": "a date such as 2022-07-15",
@@ -102,7 +123,7 @@ def canonical_rows(
     finish = _FINISH[layout.rows]
     for number, cells in rows:
         if translator is None:
-            translator = _Translator(layout, file, cells, last)
+            translator = _Translator(layout, file, cells, as_of=as_of, last=last)
         row = translator.row(number, cells, problems)
         finish(row, layout, as_of)
         yield row
@@ -163,16 +184,21 @@ def _capitals(row: Row, *names: str) -> None:
 
 
 def columns_present(layout: FeedLayout, header: Iterable[str]) -> dict[str, str]:
-    """Canonical field -> the header that carries it in this file; fields without one are left out."""
-    there = set(header)
-    found = {field: next((c for c in column.columns if c in there), "") for field, column in layout.fields.items()}
+    """Canonical field -> the header that carries it in this file, whatever its case; fields without are left out."""
+    there = {name.casefold(): name for name in header}
+    found = {
+        field: next((there[name.casefold()] for name in column.columns if name.casefold() in there), "")
+        for field, column in layout.fields.items()
+    }
     return {field: column for field, column in found.items() if column}
 
 
 class _Translator:
     """A layout against one file's header: a column and a parser per field."""
 
-    def __init__(self, layout: FeedLayout, file: str, header: Iterable[str], last: LastRow | None) -> None:
+    def __init__(
+        self, layout: FeedLayout, file: str, header: Iterable[str], *, as_of: str, last: LastRow | None
+    ) -> None:
         self._layout = layout
         self._file = file
         self._last = last
@@ -184,27 +210,35 @@ class _Translator:
             field: lru_cache(_REMEMBERED)(_cell_parser(field, layout.fields[field])) for field in self._columns
         }
         self._former = re.compile(layout.former_name_pattern, re.IGNORECASE) if layout.former_name_pattern else None
-        self._words = {word.lower(): True for word in layout.clear_words}
+        self._words: dict[str, bool | None] = {word.lower(): None for word in layout.blank_words}
+        self._words |= {word.lower(): True for word in layout.clear_words}
         self._words |= {word.lower(): False for word in layout.same_words}
+        self._longest = max(map(len, self._words), default=0)
+        self._dates = [field for field in FRESHNESS if field in self._columns]
+        self._latest = (date.fromisoformat(as_of) + timedelta(days=_MAX_DAYS_AHEAD)).isoformat()
 
     def row(self, number: int, cells: Mapping[str, str], problems: CellProblems) -> Row:
         row: Row = {"feed": self._layout.feed, **self._blank}
-        said: dict[str, bool] = {}  # field -> cleared (or else as before)
+        said: dict[str, bool | None] = {}  # field -> cleared, or else as before; None = nothing
         for field, column in self._columns.items():
             text = cells.get(column)
-            if text and text.strip():
-                if self._words and (word := self._words.get(text.strip().lower())) is not None:
-                    said[field] = word
+            if text and (bare := text.strip()):
+                if len(bare) <= self._longest and (word := bare.lower()) in self._words:
+                    said[field] = self._words[word]
                     continue
                 value = row[field] = self._parsers[field](text)
                 if value is None and field != "zip5":
                     problems.add(self._problem(number, field))
         if "zip5" not in said:
             self._finish_zip(row, number, cells, problems)
+        for field in self._dates:
+            if (row[field] or "") > self._latest:
+                row[field] = None
+                problems.add(self._problem(number, field, "the date lies after the delivery's; it counts as unknown"))
         if self._former is not None and row.get("name"):
             row["name"], row["former_name"] = _split_name(self._former, row["name"])
         row["file"], row["row"] = self._file, number
-        if said:
+        if any(word is not None for word in said.values()):
             self._finish_words(row, said, problems)
         return row
 
@@ -216,9 +250,9 @@ class _Translator:
             if row["zip5"] is None:
                 problems.add(self._problem(number, "zip5"))
 
-    def _finish_words(self, row: Row, said: Mapping[str, bool], problems: CellProblems) -> None:
+    def _finish_words(self, row: Row, said: Mapping[str, bool | None], problems: CellProblems) -> None:
         """What the words mean: cleared fields are named in `cleared`, the others come from the last delivery."""
-        same = [field for field, is_clear in said.items() if not is_clear]
+        same = [field for field, is_clear in said.items() if is_clear is False]
         before = self._last(row["firm_id"]) if same and self._last is not None and row.get("firm_id") else None
         cleared = {field for field, is_clear in said.items() if is_clear}
         for field in same:
@@ -236,11 +270,20 @@ class _Translator:
         return CellProblem(file=self._file, row=number, column=self._columns[field], field=field, fact=fact)
 
 
+def plain_form(field: str, column: ColumnMap) -> Callable[[str], str | None] | None:
+    """The one form of all ways to write an identifier or a place; None for fields that have no such form."""
+    if field == "zip5":
+        return lambda text: zip_5(text, None)
+    if field in FORMS:
+        return FORMS[field]
+    return (lambda text: padded_id(text, column.digits)) if column.format == "id" else None
+
+
 def _cell_parser(field: str, column: ColumnMap) -> Callable[[Any], Any]:
     if field in FORMS:
         return FORMS[field]
     if column.format == "id":
-        return lambda value: padded_id(value, column.digits)
+        return lambda value: _vendor_id(value, column.digits)
     parse = _FORMATS[column.format]
     if column.times == 1:
         return parse

@@ -11,6 +11,7 @@ import re
 from mappings.transforms import clean_text
 
 _EXTENSION = re.compile(r"(?:ext\.?|extension|x|#)\s*[0-9]{1,6}\s*\Z", re.IGNORECASE)
+_PHONE = re.compile(r"[2-9][0-9]{2}[2-9][0-9]{6}")
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 _ZIP = re.compile(r"([0-9]{3,9})(?:\s*-\s*([0-9]{4}))?\Z")
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -106,14 +107,17 @@ _STATE_CODES = {
 
 
 def phone_10(value: object) -> str | None:
-    """The ten digits of a North American number; None for anything else."""
+    """The ten digits of a North American number; None for anything else, such as 000-000-0000.
+
+    Neither the area code nor the exchange begins with 0 or 1, and no number is one digit ten times.
+    """
     text = clean_text(value)
     if text is None:
         return None
     digits = _NOT_DIGITS.sub("", _EXTENSION.sub("", text))
     if len(digits) == 11 and digits[0] == "1":
         digits = digits[1:]
-    return digits if len(digits) == 10 else None
+    return digits if _PHONE.fullmatch(digits) and len(set(digits)) > 1 else None
 
 
 def zip_5(value: object, state: str | None) -> str | None:

@@ -265,6 +265,8 @@ def _check_reading(document: Document, layout: FeedLayout) -> Iterator[MappingPr
 
 def _check_words(document: Document, layout: FeedLayout) -> Iterator[MappingProblem]:
     words: dict[str, str] = {}
+    if any(not word.strip() for word in layout.blank_words):
+        yield document.problem(("blank_words",), "a blank cell says nothing already; give words")
     for kind, listed in (("clear_words", layout.clear_words), ("same_words", layout.same_words)):
         if listed and layout.rows != "firm":
             fact = f"a {layout.rows} feed has no {kind}: each row of it is a statement of its own"

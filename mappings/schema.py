@@ -68,6 +68,15 @@ class ColumnMap(Strict):
     times: int = 1  # money, integer: the column counts in thousands (1000), millions (1000000), ...
 
 
+_SHEET_ERRORS = ("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!")
+BLANK_WORDS = (
+    *_SHEET_ERRORS,
+    *("N/A", "N.A.", "NA", "NULL", "(null)", "None", "NaN", "nil", "-", "--", "---", ".", "?"),
+    *("Unknown", "TBD", "Not Available", "Not Applicable", "Not Reported"),
+)
+"""What exports, databases and spreadsheets write into a cell of which nothing is known."""
+
+
 class FeedLayout(Strict):
     """One kind of vendor delivery: `feeds/*.yaml`."""
 
@@ -81,6 +90,7 @@ class FeedLayout(Strict):
     ignore: tuple[str, ...] = ()  # known columns that are not used
     key_may_be_blank: tuple[str, ...] = ()  # key fields whose cell may be empty, such as an open date
     sums_to_100: tuple[tuple[str, ...], ...] = ()  # percent fields that make up a whole
+    blank_words: tuple[str, ...] = BLANK_WORDS  # cells that say nothing, as a blank one; whatever their case
     clear_words: tuple[str, ...] = ()  # cells that say: there is none (any more); whatever their case
     same_words: tuple[str, ...] = ()  # cells that say: as in the last delivery
     former_name_pattern: str = ""  # regular expression with one group, applied to the name

@@ -44,11 +44,13 @@ class KeyTally:
         self._files: list[IO[bytes]] = []
         self.is_skewed = False  # known after `repeats`: so many rows share a key that they were not looked at
 
-    def add(self, number: int, key: Sequence[str], cells: Sequence[str]) -> None:
-        """One row."""
-        self._buffer.extend((hash_text(key), hash_text(cells), number))
+    def add(self, number: int, key: Sequence[str], cells: Sequence[str]) -> int:
+        """One row; the hash of its key."""
+        hashed = hash_text(key)
+        self._buffer.extend((hashed, hash_text(cells), number))
         if len(self._buffer) >= self._held:
             self._spill()
+        return hashed
 
     def sample(self) -> tuple[tuple[int, ...], bool]:
         """The KEY_SAMPLE smallest distinct key hashes, ascending (a uniform sample), and whether that is all keys."""

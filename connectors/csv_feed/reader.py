@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -23,6 +24,7 @@ MAX_COLUMNS = 2_000
 MAX_DIRECTORY_BYTES = 1 << 20  # of a zip archive: one member needs a hundred
 _END_RECORD_REACH = (1 << 16) + 22  # the last record of a zip file and the comment after it
 _ENCRYPTED = 0x1
+_MAC_FOLDER = "__MACOSX/"  # what a Mac adds to an archive: icons and dates of the files
 
 _FOREIGN_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -30,6 +32,18 @@ _FOREIGN_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_FOREIGN_FILES = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Ask for CSV, or give a zip archive the name .zip"),
+    (b"\x1f\x8b", "gzipped", "Give it the name .csv.gz"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Ask for CSV"),
+    (b"%PDF", "a PDF document", "Ask for CSV"),
+    (b"PAR1", "a Parquet file", "Ask for CSV"),
+)
+"""How files begin that are no text, and what to do about them."""
+_MARKUP = re.compile(rb"\s*(<[!?/a-zA-Z]|[{\[]\s*(\"|$))")
+_OTHER_DELIMITERS = {";": "a semicolon", "\t": "a tab", "|": "a bar", ",": "a comma"}
+_INVISIBLE = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+"""Controls, joiners, marks of direction and byte order: a person sees the same text without them."""
 
 
 class Lines(Protocol):
@@ -93,7 +107,7 @@ class Format:
 
 
 class FeedReader:
-    """An open delivery: the header, then its rows, once."""
+    """An open delivery: the header, then its rows, once. Invisible characters are left out of the text."""
 
     def __init__(
         self, path: Path, stream: Lines, fmt: Format, *, compressed: int = 0, max_bytes: int = MAX_BYTES
@@ -103,6 +117,16 @@ class FeedReader:
         self._file = path.name
         self._delimiter = fmt.delimiter
         self.header = self._read_header()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Read to its end: the last line lacks its line end."""
+        return not self._lines.is_ended
+
+    @property
+    def cleaned(self) -> tuple[int, int]:
+        """Lines read so far that held invisible characters, and the first of them."""
+        return self._lines.cleaned, self._lines.first_cleaned
 
     def __iter__(self) -> Iterator[FeedRow]:
         width, number = len(self.header), 0
@@ -128,7 +152,9 @@ class FeedReader:
                 "empty_file", self._file, None, "the file is empty: no header and no rows", "Ask for it again"
             )
         header = tuple(" ".join(cell.split()) for cell in cells)
-        repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+        self._refuse_other_delimiter(cells)
+        counts = Counter(name.casefold() for name in header)
+        repeated = sorted({name for name in header if counts[name.casefold()] > 1})
         if repeated:
             fact = f"the header names {_quoted(repeated)} more than once, so their cells cannot be told apart"
             raise _refused("duplicated_header", self._file, 1, fact, "Ask the sender to name each column once")
@@ -136,6 +162,15 @@ class FeedReader:
             fact = f"the header has {len(header)} columns, limit {MAX_COLUMNS}"
             raise _refused("too_many_columns", self._file, 1, fact, "Check the declared delimiter")
         return header
+
+    def _refuse_other_delimiter(self, cells: list[str]) -> None:
+        """One cell that another character would cut in several."""
+        other = max(_OTHER_DELIMITERS, key=cells[0].count)
+        if len(cells) == 1 and cells[0].count(other) >= 2:
+            usual = _OTHER_DELIMITERS.get(self._delimiter, repr(self._delimiter))
+            fact = f"the columns are set apart by {_OTHER_DELIMITERS[other]}, expected was {usual}"
+            remedy = "Declare it (the delimiter column of MANIFEST.csv, or the layout), or ask for the agreed one"
+            raise _refused("wrong_delimiter", self._file, 1, fact, remedy)
 
     def _next_record(self) -> list[str] | None:
         self._lines.start_record()
@@ -145,6 +180,8 @@ class FeedReader:
         except StopIteration:
             return None
         except csv.Error as exc:
+            if self._lines.has_lone_return:
+                raise _lone_returns(self._file, self._lines.number) from exc
             fact = f"the record that begins here is not valid CSV ({exc}); rows after it cannot be trusted"
             remedy = "Ask for the file with quotes closed and doubled inside a quoted cell"
             raise _refused("broken_quoting", self._file, line, fact, remedy) from exc
@@ -163,6 +200,9 @@ class _Lines:
 
     def __init__(self, path: Path, stream: Lines, encoding: str, *, compressed: int, max_bytes: int) -> None:
         self.number = 0
+        self.is_ended = True
+        self.has_lone_return = False  # the last line holds a carriage return that ends no line
+        self.cleaned = self.first_cleaned = 0
         self._path, self._file, self._stream = path, path.name, stream
         self._encoding = _checked_encoding(encoding, self._file)
         self._compressed = compressed  # bytes in the archive, 0 = not compressed
@@ -183,12 +223,21 @@ class _Lines:
         if self.number == 1:
             raw = self._without_mark(raw)
         self._guard(raw)
+        self.is_ended = raw.endswith(b"\n")
+        self.has_lone_return = b"\r" in raw.rstrip(b"\r\n")
         try:
-            return raw.decode(self._encoding)
+            return self._visible(raw.decode(self._encoding))
         except UnicodeDecodeError as exc:
             fact = f"byte {exc.start + 1} of the line is not {self._encoding}, the declared encoding"
             remedy = "Declare the encoding the file is really written in, or ask for it in the declared one"
             raise self._refused("undecodable", fact, remedy) from exc
+
+    def _visible(self, text: str) -> str:
+        if _INVISIBLE.search(text) is None:
+            return text
+        self.cleaned += 1
+        self.first_cleaned = self.first_cleaned or self.number
+        return _INVISIBLE.sub("", text)
 
     def _read_line(self) -> bytes:
         try:
@@ -198,6 +247,14 @@ class _Lines:
             raise self._refused("damaged_file", fact, "Transfer the file again") from exc
 
     def _without_mark(self, raw: bytes) -> bytes:
+        for begin, name, remedy in _FOREIGN_FILES:
+            if raw.startswith(begin):
+                raise self._refused("foreign_file", f"the file is {name}, expected is CSV text", remedy)
+        if _MARKUP.match(raw):
+            fact = (
+                "the file is a web page, XML or JSON, expected is CSV text; perhaps it says why there was no download"
+            )
+            raise self._refused("foreign_file", fact, "Open it in a text editor, then download the delivery again")
         for mark, name in _FOREIGN_MARKS:
             if raw.startswith(mark):
                 fact = f"the file is {name} (it says so in its first bytes), declared is {self._encoding}"
@@ -210,6 +267,8 @@ class _Lines:
         if b"\0" in raw:
             raise self._refused("nul_byte", "the line holds a NUL byte", "Ask for the file as plain CSV text")
         if self._record > MAX_RECORD_BYTES:
+            if raw.count(b"\r") > 1 and b"\n" not in raw:
+                raise _lone_returns(self._file, self.number)
             fact = f"one record is longer than {MAX_RECORD_BYTES} bytes; a quote is probably left open"
             raise self._refused("record_too_long", fact, "Ask for the file with its quotes closed")
         if self._total > self._max_bytes:
@@ -238,6 +297,7 @@ def _opened(path: Path, stack: ExitStack) -> tuple[Lines, int]:
     """The file's bytes and, of an archive, how many it takes compressed; `stack` closes them."""
     try:
         if path.name.lower().endswith(".gz"):
+            _refuse_unpacked(path)
             return stack.enter_context(gzip.open(path)), path.stat().st_size
         if path.name.lower().endswith(".zip"):
             return _opened_member(path, stack)
@@ -250,12 +310,20 @@ def _opened(path: Path, stack: ExitStack) -> tuple[Lines, int]:
         raise _refused("damaged_file", path.name, None, fact, "Ask for the file as .csv or .csv.gz") from exc
 
 
+def _refuse_unpacked(path: Path) -> None:
+    with path.open("rb") as stream:
+        begin = stream.read(2)
+    if begin and begin != b"\x1f\x8b":
+        fact = "the file is not gzipped, though its name says so"
+        raise _refused("damaged_file", path.name, None, fact, "Give it the name .csv, or ask for it again")
+
+
 def _opened_member(path: Path, stack: ExitStack) -> tuple[Lines, int]:
     if (size := _directory_bytes(path)) > MAX_DIRECTORY_BYTES:
         fact = f"the archive's list of members takes {size} bytes, limit {MAX_DIRECTORY_BYTES}"
         raise _refused("bad_archive", path.name, None, fact, "Ask for one file in one archive")
     archive = stack.enter_context(zipfile.ZipFile(path))
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith(_MAC_FOLDER)]
     if len(members) != 1:
         fact = f"the archive holds {len(members)} files, expected one"
         raise _refused("bad_archive", path.name, None, fact, "Ask for one file in one archive")
@@ -296,6 +364,11 @@ def _checked_encoding(encoding: str, file: str) -> str:
 
 def _refused(code: str, file: str, line: int | None, fact: str, remedy: str) -> FeedRefused:
     return FeedRefused(FeedProblem(severity=Severity.REJECT, code=code, file=file, line=line, fact=fact, remedy=remedy))
+
+
+def _lone_returns(file: str, line: int) -> FeedRefused:
+    fact = "the line holds carriage returns (CR) that end no line, as old Macintosh programs write them"
+    return _refused("line_ends", file, line, fact, "Ask for lines that end with LF or CRLF, all of them")
 
 
 def _quoted(names: list[str]) -> str:

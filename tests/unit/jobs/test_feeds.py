@@ -183,6 +183,43 @@ def test_the_layout_is_the_one_with_the_longest_name(wired: Wired, tmp_path: Pat
     assert declared(wired, path, layout="", as_of=JUNE, encoding="").layout == "definitive_groups"
 
 
+def manifest(folder: Path, *lines: str, header: str = "file,as_of,encoding,delimiter,rows") -> None:
+    (folder / "MANIFEST.csv").write_text("\n".join([header, *lines, ""]), encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize(("word", "mark"), [(";", ";"), ("tab", "\t"), ("\t", "\t"), ("|", "|"), ("", ",")])
+def test_the_manifest_declares_delimiter_and_rows(wired: Wired, tmp_path: Path, word: str, mark: str) -> None:
+    path = tmp_path / "definitive_x.csv"
+    path.write_text("\n".join(mark.join(row) for row in [HEADER, *(list(one.values()) for one in FIRMS)]) + "\n")
+    manifest(tmp_path, f"definitive_x.csv,{JUNE},utf-8,{word or chr(34) + ',' + chr(34)},40")
+    taken = take_delivery(wired, path, declared(wired, path, layout="", as_of="", encoding=""))
+    assert (taken.intake.verdict, len(in_use(wired))) == (Verdict.ACCEPT, 40)
+
+
+def test_fewer_rows_than_the_manifest_declares_are_held(wired: Wired, tmp_path: Path) -> None:
+    path = write(tmp_path / "definitive_x.csv", FIRMS)
+    manifest(tmp_path, f'definitive_x.csv,{JUNE},utf-8,",",41')
+    taken = take_delivery(wired, path, declared(wired, path, layout="", as_of="", encoding=""))
+    assert (taken.intake.verdict, dict(taken.intake.counts)) == (Verdict.HOLD_FOR_REVIEW, {"row_count": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (f"definitive_x.csv,{JUNE},utf-8,two characters,40", "the delimiter is 'two characters'; expected one"),
+        (f'definitive_x.csv,{JUNE},utf-8,",",many', "the number of rows is 'many'; expected a whole number"),
+        (f'definitive_x.csv,"{JUNE},utf-8', "cannot be read"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_told_in_one_sentence(
+    wired: Wired, tmp_path: Path, line: str, told: str
+) -> None:
+    path = write(tmp_path / "definitive_x.csv", FIRMS)
+    manifest(tmp_path, line)
+    with pytest.raises(FeedError, match=told):
+        declared(wired, path, layout="", as_of="", encoding="")
+
+
 def test_a_word_for_as_before_takes_the_value_of_the_delivery_in_use(tmp_path: Path) -> None:
     overlay = tmp_path / "mappings" / "feeds"
     overlay.mkdir(parents=True)
@@ -198,7 +235,7 @@ def test_a_word_for_as_before_takes_the_value_of_the_delivery_in_use(tmp_path: P
     wired.database.migrate()
     take(wired, write(tmp_path / "a.csv", [firm(n, Phone="7855550100") for n in range(40)]), JUNE)
     said = {0: "(No change)", 1: "n/a (CLEARED)", 2: ""}
-    next_rows = [firm(n, Phone=said.get(n, "7855550101")) for n in range(40)]
+    next_rows = [firm(n, Phone=said.get(n, f"785555010{int(n % 3 == 0)}")) for n in range(40)]
     take(wired, write(tmp_path / "b.csv", [*next_rows, firm(99, Phone="(no change)")]), DECEMBER)
     rows = {row["firm_id"]: (row["phone"], row["cleared"]) for row in in_use(wired)}
     assert rows["500000"] == ("7855550100", None)

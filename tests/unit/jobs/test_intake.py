@@ -82,7 +82,7 @@ def test_shares_of_days_must_make_a_whole_where_all_are_known(deliver):
 
 
 def test_an_unreadable_cell_is_a_note_and_the_row_is_used(deliver):
-    intake = deliver([firm(n, **({"Website": "none"} if n == 3 else {})) for n in range(30)])
+    intake = deliver([firm(n, **({"Website": "nowhere"} if n == 3 else {})) for n in range(30)])
     assert (intake.verdict, len(intake.rows), intake.counts) == (Verdict.ACCEPT, 30, {"unreadable_cell": 1})
     (problem,) = intake.problems
     assert (problem.row, problem.column) == (4, "Website")
@@ -148,3 +148,55 @@ def test_the_packaged_layout_gives_the_labelled_verdict_for_each_broken_delivery
         for case in cases
     }
     assert given == {case["file"]: Verdict(case["verdict"]) for case in cases}
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "field"),
+    [
+        ("# of Staffed Beds", "-30", "staffed_beds"),
+        ("IDN ID", "0", "idn_id"),
+        ("IDN ID", "1.01E+05", "idn_id"),
+        ("Phone", "(000) 000-0000", "phone"),
+        ("Profile Last Updated", "2099-01-01", "updated_on"),
+    ],
+)
+def test_a_value_that_cannot_be_is_unknown_and_noted(deliver, column, cell, field):
+    intake = deliver([firm(n, **({column: cell} if n == 3 else {})) for n in range(30)])
+    assert (intake.verdict, intake.rows[3][field], intake.counts) == (Verdict.ACCEPT, None, {"unreadable_cell": 1})
+    assert f'row 4, "{column}": ' in str(intake.problems[0])
+
+
+def test_words_for_nothing_are_blank_and_make_no_system(deliver):
+    said = {"IDN ID": "NULL", "IDN": "N/A", "IDN Parent ID": "#REF!", "IDN Parent": "None", "State": "-"}
+    intake = deliver([firm(n, **(said if n % 10 == 3 else {})) for n in range(30)])
+    row = intake.rows[3]
+    assert [row[field] for field in ("idn_id", "idn_name", "idn_parent_id", "idn_parent_name", "state", "cleared")] == [
+        None
+    ] * 6
+    assert (intake.verdict, intake.counts) == (Verdict.ACCEPT, {"blank_word": 5})
+
+
+def test_a_word_that_the_vendor_agreed_on_goes_before_the_words_for_nothing(tmp_path):
+    layout = FEEDS["definitive"].model_copy(update={"clear_words": ("None",)})
+    path = write(tmp_path / "d.csv", [firm(n, **({"Phone": "none"} if n == 3 else {})) for n in range(30)])
+    assert take(path, layout, as_of="2022-12-01").rows[3]["cleared"] == "phone"
+
+
+def test_numbers_that_a_spreadsheet_wrote_as_decimals_are_the_same_values(deliver):
+    first = deliver([firm(n, NPI=f"10000000{n:02}", **{"Zip Code": "75001"}) for n in range(30)])
+    again = [
+        firm(n, NPI=f"10000000{n:02}.0", **{"Definitive ID": f"{500_000 + n}.0", "Zip Code": "750011234"})
+        for n in range(30)
+    ]
+    second = deliver(again, as_of="2023-01-01", previous=first.facts_for_next_time)
+    assert (second.verdict, second.problems) == (Verdict.ACCEPT, ())
+    assert [{**row, "as_of": ""} for row in second.rows] == [
+        {**row, "as_of": "", "file": "2023-01-01.csv"} for row in first.rows
+    ]
+
+
+def test_a_header_in_another_case_is_the_same_header(deliver):
+    header = [name.upper() for name in HEADER]
+    rows = [{name.upper(): cell for name, cell in firm(n).items()} for n in range(30)]
+    intake = deliver(rows, header=header)
+    assert (intake.verdict, intake.rows[3]["staffed_beds"]) == (Verdict.ACCEPT, 23)

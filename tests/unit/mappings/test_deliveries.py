@@ -76,7 +76,7 @@ def test_a_synonym_carries_the_field():
 
 
 def test_an_unreadable_cell_is_unknown_and_named_without_its_text():
-    bad = {"# of Staffed Beds": "many", "Medicare % of Days (HCRIS)": "130%", "Zip Code": "2", "Website": "none"}
+    bad = {"# of Staffed Beds": "many", "Medicare % of Days (HCRIS)": "130%", "Zip Code": "2", "Website": "nowhere"}
     (good, row), problems = firms(FIRM, FIRM | bad)
     assert good["staffed_beds"] == 1227
     assert [row[f] for f in ("staffed_beds", "medicare_days_bp", "zip5", "domain")] == [None] * 4
@@ -87,7 +87,7 @@ def test_an_unreadable_cell_is_unknown_and_named_without_its_text():
         (2, "Website", "domain"),
     }
     told = [str(p) for p in problems]
-    assert "d.csv:row 2:# of Staffed Beds: the cell is not a whole number; it counts as unknown" in told
+    assert "d.csv:row 2:# of Staffed Beds: the cell is not a whole number from 0 on; it counts as unknown" in told
     assert not any("many" in text for text in told)
 
 

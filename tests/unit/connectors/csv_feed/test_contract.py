@@ -165,7 +165,7 @@ class TestColumns:
         for row in rows:
             row[3], row[4] = "701", "System 1"
         delivery = inspect(write(rows), contract, as_of=DECEMBER, last=last)
-        assert (delivery.verdict, codes(delivery)) == (Verdict.HOLD_FOR_REVIEW, {"one_value"})
+        assert (delivery.verdict, codes(delivery)) == (Verdict.HOLD_FOR_REVIEW, {"one_value", "values_changed"})
 
     def test_shifted_rows_are_rejected_and_a_single_one_set_aside(
         self, write: Write, rows: Rows, contract: FeedContract, last: DeliveryFacts
