@@ -8,8 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
+from operator import xor
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,22 @@ class PolarsEngine:
         collected: pl.DataFrame = frame.collect("polars").to_native()
         return nw.from_native(collected.with_row_index(name).cast({name: pl.Int64}).lazy())
 
-    def parts(self, frame: Frame) -> Iterator[Frame]:
-        """The rows in slices; each is computed when it is used."""
-        rows, native = self.count(frame), frame.to_native()
-        for start in range(0, max(rows, 1), PART_ROWS):
-            yield frame if rows <= PART_ROWS else nw.from_native(native.slice(start, PART_ROWS))
+    def parts(self, frames: Sequence[Frame], key: Sequence[str]) -> Iterator[tuple[Frame, ...]]:
+        """The rows by a hash of their key, as many parts as the first frame needs; each is computed when it is used."""
+        number = -(-self.count(frames[0]) // PART_ROWS)
+        if number <= 1:
+            yield tuple(frames)
+            return
+        part = reduce(xor, (pl.col(column).hash() for column in key)) % number
+        for at in range(number):
+            yield tuple(nw.from_native(frame.to_native().filter(part == at)) for frame in frames)
+
+    def keep(self, frame: Frame) -> Frame:
+        """Texts of a few rows hold on to the buffers of all rows they were chosen from; Arrow's are their own."""
+        collected: pl.DataFrame = frame.collect("polars").to_native()
+        if collected.height > BATCH_ROWS:
+            return nw.from_native(collected.lazy())
+        return self.from_arrow(collected.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
     def in_order(self, frame: Frame, order_by: Sequence[str], function: BatchFunction) -> Iterator[pa.RecordBatch]:
         """Sorts positions only: a sorted copy of a large table would need its memory again."""
@@ -197,9 +209,13 @@ class SparkEngine:
 
         return self.materialize(self._lazy(frame.to_native().withColumn(name, functions.monotonically_increasing_id())))
 
-    def parts(self, frame: Frame) -> Iterator[Frame]:
+    def parts(self, frames: Sequence[Frame], key: Sequence[str]) -> Iterator[tuple[Frame, ...]]:
         """All rows at once: Spark has its own partitions."""
-        yield frame
+        yield tuple(frames)
+
+    def keep(self, frame: Frame) -> Frame:
+        """As `materialize`: the rows are in a file of their own."""
+        return self.materialize(frame)
 
     def in_order(self, frame: Frame, order_by: Sequence[str], function: BatchFunction) -> Iterator[pa.RecordBatch]:
         """The sorted rows by way of a Parquet file, whose parts are named in their order."""

@@ -54,8 +54,15 @@ class Engine(Protocol):
         """
         ...
 
-    def parts(self, frame: Frame) -> Iterator[Frame]:
-        """The rows in parts that are small enough to work on one after the other, in no order; at least one part."""
+    def parts(self, frames: Sequence[Frame], key: Sequence[str]) -> Iterator[tuple[Frame, ...]]:
+        """All frames in parts that are small enough to work on one after the other, in no order; at least one part.
+
+        Rows of one key are in the same part of every frame, so parts can be joined by it.
+        """
+        ...
+
+    def keep(self, frame: Frame) -> Frame:
+        """The same rows, computed once, without the memory of the part they are few of."""
         ...
 
     def in_order(

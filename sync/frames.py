@@ -71,16 +71,17 @@ def length_prefixed(column: Expr) -> Expr:
 
 
 def count_where(condition: Expr) -> Expr:
-    """Aggregation: how many rows the condition holds for. Spark cannot add up booleans."""
-    return nw.when(certain(condition)).then(nw.lit(1)).otherwise(nw.lit(0)).sum().cast(nw.Int64())
+    """Aggregation: how many rows the condition is known to hold for. Spark cannot add up booleans."""
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum().cast(nw.Int64())
 
 
 def conform(frame: Frame, schema: Schema) -> Frame:
     """Exactly the schema's columns in its order and types; what the frame lacks becomes null."""
-    present = set(frame.collect_schema().names())
-    return frame.select(
-        *[(nw.col(name).cast(dtype) if name in present else null(dtype)).alias(name) for name, dtype in schema.items()]
-    )
+    present = frame.collect_schema()
+    lacking = {name: null(dtype) for name, dtype in schema.items() if name not in present}
+    other = {name: nw.col(name).cast(dtype) for name, dtype in schema.items() if present.get(name, dtype) != dtype}
+    made = frame.with_columns(**lacking, **other) if lacking or other else frame
+    return made.select(*schema)  # columns that are right already cost no expression
 
 
 def stack(frames: Sequence[Frame]) -> Frame:

@@ -32,7 +32,7 @@ from sync.problem import Problem
 from sync.proposals import Findings, propose
 from sync.segmentation.classify import Evidence
 from sync.segmentation.holders import confirmed_facts, holders
-from sync.segmentation.members import state_law, with_traits
+from sync.segmentation.members import state_law
 from sync.segmentation.profiles import Book as About
 from sync.segmentation.profiles import describe_holders, of_accounts
 from sync.segmentation.standalone import Judged, judge
@@ -150,12 +150,12 @@ _NO_FACTS = frozenset(
 
 def _judged(linked: Linked, deciding: Frame, left: Frame, mappings: Mappings, *, as_of: str, engine: Engine) -> Judged:
     """Facts and tiers of the organisations that are still there, by what is known of them besides their address."""
-    known = with_traits(linked.accounts.select(*(name for name in ACCOUNTS if name not in _NO_FACTS)))
+    known = linked.accounts.select(*(name for name in ACCOUNTS if name not in _NO_FACTS))
     if engine.count(left.head(1)):
         known = known.join(left.select("account_id"), on="account_id", how="anti")
     policies = mappings.policies
     evidence = Evidence(
-        accounts=engine.materialize(known),
+        accounts=known,  # read once, under whom they count for: a copy of a million would be memory for nothing
         holders=deciding,
         facts=linked.confirmed,
         law=mappings.law,

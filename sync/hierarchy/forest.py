@@ -45,7 +45,7 @@ def grow(linked: Linked, policy: HierarchyPolicy, as_of: str, engine: Engine) ->
     stated = stated_edges(linked.world, linked.links, feed, policy, as_of, engine)
     edges = feed.edges if stated is None else engine.materialize(stack([feed.edges, stated.edges]))
     contested = engine.materialize(_contested(edges))
-    nodes = engine.materialize(_nodes(linked, feed, stated, contested))
+    nodes = engine.materialize(_nodes(linked, feed, stated, contested, engine))
     successions = engine.table([], SUCCESSIONS) if stated is None else stated.successions
     return Forest(
         edges=edges,
@@ -88,12 +88,11 @@ def _contested(edges: Frame) -> Frame:
     return counted.filter(~plain).select(nw.col("child").alias("account_id")).unique()
 
 
-def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None, contested: Frame) -> Frame:
+def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None, contested: Frame, engine: Engine) -> Frame:
     """NODES: every account, and every organisation that only appears as somebody's parent."""
-    kind = nw.col("firm_type").str.to_uppercase().alias("kind")
-    own = linked.accounts.select("account_id", "name", kind).join(
-        _incumbents(linked.world, linked.links, contested), on="account_id", how="left"
-    )
+    own = linked.accounts.select("account_id", "name", nw.col("firm_type").str.to_uppercase().alias("kind"))
+    if engine.count(contested.head(1)):
+        own = own.join(_incumbents(linked.world, linked.links, contested), on="account_id", how="left")
     stubs = feed.stubs.with_columns(nw.lit(value=True).alias("is_stub"))
     parts = [conform(own, NODES), conform(stubs, NODES)]
     if stated is None:

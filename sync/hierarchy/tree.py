@@ -97,21 +97,24 @@ def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str,
         trust=cases(ranks, len(policy.source_priority)).cast(nw.Int64()),
         edge_id=nw.concat_str(parts, separator="|"),
     )
-    once = engine.materialize(_once(engine.materialize(described), engine))
+    told, rivals = nw.len().over(*_SAME), nw.len().over("child")
+    counted = engine.materialize(described.with_columns(told=told, rivals=rivals))
+    if not engine.count(counted.filter((nw.col("told") > 1) | overrides).head(1)):
+        return counted.drop("told")
+    once = engine.materialize(_once(counted.drop("rivals")))
     if engine.count(once.filter(overrides).head(1)):
         once = _overridden(once)
-    return once.with_columns(rivals=nw.len().over("child"))
+    return once.with_columns(rivals=rivals)
 
 
-def _once(edges: Frame, engine: Engine) -> Frame:
-    """Each (child, parent, kind) from its most trusted source, where several say so."""
-    key = ["child", "parent", "kind"]
-    counted = engine.materialize(edges.with_columns(told=nw.len().over(*key)))
-    repeated = counted.filter(nw.col("told") > 1).drop("told")
-    if not engine.count(repeated.head(1)):
-        return edges
+_SAME = ("child", "parent", "kind")
+
+
+def _once(edges: Frame) -> Frame:
+    """Each (child, parent, kind) from its most trusted source; `told` says how many said so."""
+    repeated = edges.filter(nw.col("told") > 1).drop("told")
     ranked = repeated.with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), nw.col("edge_id")))
-    return stack([counted.filter(nw.col("told") == 1).drop("told"), lowest_by(ranked, key, "order").drop("order")])
+    return stack([edges.filter(nw.col("told") == 1).drop("told"), lowest_by(ranked, _SAME, "order").drop("order")])
 
 
 def _overridden(candidates: Frame) -> Frame:

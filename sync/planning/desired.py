@@ -8,7 +8,7 @@ all differ: so the records are gone through in parts, and only what is found of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 
 import narwhals as nw
@@ -90,10 +90,13 @@ def compare(
     """
     wanted = conform(desired, DESIRED)
     orphaned = engine.materialize(_orphaned(wanted, world))
-    open_rows = [_open_rows(part, world, policy, as_of, engine) for part in engine.parts(wanted)]
-    pieces = engine.parts(stack(open_rows))  # few as a rule; on first contact all of them
+    open_rows = [
+        _open_rows(part, replace(world, agreed=agreed, records=records), policy, as_of, engine)
+        for part, agreed, records in engine.parts((wanted, world.agreed, world.records), _KEY)
+    ]
+    pieces = engine.parts((stack(open_rows),), _KEY)  # few as a rule; on first contact all of them
     words = told or partial(_of_records, wanted)
-    found = [_differences(piece, words, world, policy, as_of, engine) for piece in pieces]
+    found = [_differences(piece, words, world, policy, as_of, engine) for (piece,) in pieces]
     if engine.count(orphaned.head(1)):
         gone = _open_rows(orphaned, world, policy, as_of, engine)
         found.append(_differences(gone, partial(_of_records, orphaned), world, policy, as_of, engine))
@@ -117,7 +120,7 @@ def _orphaned(wanted: Frame, world: World) -> Frame:
 def _open_rows(wanted: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
     """The records of which a field is not settled, with all sides of all fields."""
     sides = adjusted(_side_by_side(wanted, world), world, policy, as_of, engine)
-    return engine.materialize(_thinned(sides, world))
+    return engine.keep(_thinned(sides, world))
 
 
 def _differences(

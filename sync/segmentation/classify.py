@@ -96,7 +96,8 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
     held = hold(members, line, contracts, names).rename({"holder_account_id": "account_id"})
     statements = parsed(evidence.facts, engine)
     table = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
-    for part in (sums, held, _own(traits, con), _the_hospital(traits), side_by_side(statements, _wanted(line))):
+    said = side_by_side(statements, _wanted(line), engine)
+    for part in (sums, held, _own(traits, con), _the_hospital(traits), said):
         table = table.join(part, on="account_id", how="left")
     table = table.join(_gpo(statements, category), on="account_id", how="left")
     table = engine.materialize(table.with_columns(*_org_type(policy, evidence.segments)))

@@ -63,8 +63,8 @@ def column(expr: Expr) -> Column:
 
 def at_least(k: int, columns: Sequence[Column]) -> Column:
     """True once k are true, false once fewer than k can still be true, else unknown."""
-    true = reduce(lambda a, b: a + b, [_one_where(is_true(c)) for c in columns])
-    possible = reduce(lambda a, b: a + b, [_one_where(~is_false(c)) for c in columns])
+    true = nw.sum_horizontal([_one_where(c) for c in columns])
+    possible = nw.lit(len(columns)) - nw.sum_horizontal([_one_where(~c) for c in columns])
     return _three_valued(true >= k, possible < k)
 
 
@@ -85,7 +85,7 @@ def is_unknown(predicate: Column) -> Column:
 
 def letter(predicate: Column) -> Column:
     """T, F or U."""
-    return cases([(is_true(predicate), "T"), (is_false(predicate), "F")], "U")
+    return cases([(predicate, "T"), (~predicate, "F")], "U")
 
 
 def wanted(rule: Rule) -> str:
@@ -117,7 +117,7 @@ def facts_of(expr: Expr, rules: Mapping[str, Expr]) -> tuple[str, ...]:
 
 def joined(parts: Sequence[tuple[Column, str]], separator: str) -> Column:
     """The texts whose condition holds, separated; empty where none does."""
-    pieces = [nw.when(certain(condition)).then(nw.lit(separator + words)) for condition, words in parts]
+    pieces = [nw.when(condition).then(nw.lit(separator + words)) for condition, words in parts]
     return text(*pieces).str.slice(len(separator))
 
 
@@ -136,19 +136,23 @@ def _compare(expr: Compare) -> Column:
 
 def _equal_to_one(low: Column, high: Column, values: tuple[str | int | bool, ...]) -> Column:
     """True where both ends are among the values, false where no value is possible, else unknown."""
-    low_in = reduce(lambda a, b: a | b, [low == value for value in values])
-    high_in = reduce(lambda a, b: a | b, [high == value for value in values])
+    low_in, high_in = (_is_one(end, values) for end in (low, high))
     numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     if not numbers:
-        return _three_valued(certain(low_in) & certain(high_in), certain(~low_in) & certain(~high_in))
+        return nw.when(low_in == high_in).then(low_in)
     exact = low == high
     outside = reduce(lambda a, b: a & b, [certain(low > value) | certain(high < value) for value in values])
-    return _three_valued(certain(exact) & certain(low_in), outside | (certain(exact) & certain(~low_in)))
+    return _three_valued(exact & low_in, outside | certain(exact & ~low_in))
+
+
+def _is_one(end: Column, values: tuple[str | int | bool, ...]) -> Column:
+    """True or false, unknown where the end is."""
+    return end.is_in(list(values)) if len(values) > 1 else end == values[0]
 
 
 def _three_valued(true: Column, false: Column) -> Column:
     """True and false where one of the two is known to hold, else unknown."""
-    return nw.when(certain(true)).then(nw.lit(value=True)).otherwise(nw.when(certain(false)).then(nw.lit(value=False)))
+    return nw.when(true).then(nw.lit(value=True)).otherwise(nw.when(false).then(nw.lit(value=False)))
 
 
 def _one_where(condition: Column) -> Column:

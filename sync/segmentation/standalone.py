@@ -35,12 +35,13 @@ def judge(evidence: Evidence, policy: TierPolicy, kinds: Collection[str], engine
     are judged at once, unless they are each other's peers or one account is both.
     """
     closed = frozenset({"HOSPITAL"} if _is_closed_to_hospitals(policy, evidence.segments) else ())
-    alone = engine.materialize(_alone(evidence, set(kinds) - closed))
+    kind_of = engine.materialize(with_traits(evidence.accounts).select("account_id", "kind"))
+    alone = engine.materialize(_alone(evidence, kind_of, set(kinds) - closed))
     judged = _with_affiliates(evidence, policy, alone, engine)
     untiered = closed & set(kinds)
     if not untiered:
         return judged
-    named = _alone(evidence, untiered).select("account_id").with_columns(closed_tier=nw.lit(policy.untiered))
+    named = _alone(evidence, kind_of, untiered).select("account_id").with_columns(closed_tier=nw.lit(policy.untiered))
     joined = judged.tiers.join(engine.materialize(named), on="account_id", how="left")
     told = joined.with_columns(standalone_tier=nw.coalesce("standalone_tier", "closed_tier")).drop("closed_tier")
     return replace(judged, tiers=told)
@@ -94,9 +95,9 @@ def _with_affiliates(evidence: Evidence, policy: TierPolicy, alone: Frame, engin
     )
 
 
-def _alone(evidence: Evidence, kinds: Collection[str]) -> Frame:
-    """HOLDERS of affiliates of one of the kinds as if nobody decided for them."""
-    of_kind = with_traits(evidence.accounts).filter(one_of(nw.col("kind"), kinds)).select("account_id")
+def _alone(evidence: Evidence, kind_of: Frame, kinds: Collection[str]) -> Frame:
+    """HOLDERS of affiliates of one of the kinds as if nobody decided for them; `kind_of`: account_id, kind."""
+    of_kind = kind_of.filter(one_of(nw.col("kind"), kinds)).select("account_id")
     affiliates = evidence.holders.filter(nw.col("holder_account_id") != nw.col("account_id"))
     return affiliates.join(of_kind, on="account_id", how="semi").with_columns(
         system_account_id=nw.col("account_id"), holder_account_id=nw.col("account_id")

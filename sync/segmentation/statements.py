@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from functools import reduce
 
 import narwhals as nw
 import pyarrow as pa
 
 from sync.engine import Engine, Frame
-from sync.frames import certain, first_by
+from sync.frames import first_by, null
+from sync.world import INT, TEXT
 
 PARSED = pa.schema(
     [
@@ -42,18 +42,27 @@ def hundredths(value: str | None) -> int | None:
         return None
 
 
-def side_by_side(statements: Frame, facts: Mapping[str, str | None]) -> Frame:
+def side_by_side(statements: Frame, facts: Mapping[str, str | None], engine: Engine) -> Frame:
     """One row per account with `<fact>_text`, `<fact>_bp` and `<fact>_ref` of the newest statement in force.
 
     `facts` leads from the name to the category it must be about; None = any. Without a category it is about all.
     """
     category = nw.coalesce("category", nw.lit(""))
-    wanted = reduce(lambda a, b: a | b, [_about(category, fact, bound) for fact, bound in facts.items()])
-    rows = statements.filter(certain(nw.col("in_force")), certain(wanted))
+    about = [_about(category, fact, bound) for fact, bound in facts.items()]
+    rows = statements.filter(nw.col("in_force"), nw.any_horizontal(*about, ignore_nulls=True))
     newest = first_by(rows, ["account_id", "fact"], ["valid_from", "fact_source", "value"], descending=["valid_from"])
-    kept = newest.select("account_id", "fact", "value", "value_bp", "fact_source")
-    columns = [column for fact in facts for column in _columns(fact)]
-    return kept.group_by("account_id").agg(*columns)
+    kept = engine.materialize(newest.select("account_id", "fact", *_ENDS))
+    stated = {row["fact"] for row in engine.rows(kept.select("fact").unique())}
+    told = [column for fact in facts if fact in stated for column in _columns(fact)]
+    silent = [
+        null(type_).alias(f"{fact}_{end}") for fact in facts for end, type_ in _ENDS.values() if fact not in stated
+    ]
+    beside = kept.group_by("account_id").agg(*told) if told else kept.select("account_id")
+    return beside.with_columns(*silent)
+
+
+_ENDS = {"value": ("text", TEXT), "value_bp": ("bp", INT), "fact_source": ("ref", TEXT)}
+"""Column of a statement -> how the column beside the account ends, and its type."""
 
 
 def _about(category: nw.Expr, fact: str, bound: str | None) -> nw.Expr:
@@ -63,8 +72,4 @@ def _about(category: nw.Expr, fact: str, bound: str | None) -> nw.Expr:
 
 def _columns(fact: str) -> list[nw.Expr]:
     mine = nw.col("fact") == fact
-    return [
-        nw.when(mine).then(nw.col("value")).max().alias(f"{fact}_text"),
-        nw.when(mine).then(nw.col("value_bp")).max().alias(f"{fact}_bp"),
-        nw.when(mine).then(nw.col("fact_source")).max().alias(f"{fact}_ref"),
-    ]
+    return [nw.when(mine).then(nw.col(name)).max().alias(f"{fact}_{end}") for name, (end, _) in _ENDS.items()]

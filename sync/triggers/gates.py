@@ -42,7 +42,8 @@ def gated(events: Frame, affected: Frame, stakes: Stakes, policy: TriggerPolicy,
     touched = affected.filter(one_of(nw.col("relation"), _TOUCHED)).join(
         waiting.select("event_id", "kind"), on="event_id", how="inner"
     )
-    moving = engine.materialize(touched.join(_changing_hands(stakes), on="account_id", how="inner"))
+    near = engine.materialize(touched.select("account_id").unique())
+    moving = engine.materialize(touched.join(_changing_hands(stakes, near), on="account_id", how="inner"))
     found = []
     for kind, reasons in sorted(asked.items()):
         at_stake = _at_stake(moving.filter(nw.col("kind") == kind), reasons, stakes)
@@ -53,10 +54,10 @@ def gated(events: Frame, affected: Frame, stakes: Stakes, policy: TriggerPolicy,
     return engine.materialize(conform(events.with_columns(gate=gate), TRIGGERS))
 
 
-def _changing_hands(stakes: Stakes) -> Frame:
-    """`account_id` of accounts with a record that somebody else owns than the one the rules name."""
+def _changing_hands(stakes: Stakes, near: Frame) -> Frame:
+    """`account_id` of those of the accounts with a record that somebody else owns than the one the rules name."""
     named = stakes.ownership.filter(~nw.col("owner_email").is_null()).select("account_id", "owner_email")
-    linked = stakes.links.select(
+    linked = stakes.links.join(near, on="account_id", how="semi").select(
         nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id"
     )
     users = stakes.world.users.select("connection", nw.col("user_id").alias("owner"), "email")

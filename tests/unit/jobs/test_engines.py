@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import narwhals as nw
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -53,16 +54,38 @@ def test_rows_are_numbered_each_with_a_number_of_its_own() -> None:
     assert len({row["number"] for row in engine.rows(numbered)}) == 3
 
 
-@pytest.mark.parametrize("rows", [0, 3, 4, 9])
-def test_the_parts_hold_every_row_once_and_none_is_larger_than_allowed(
+@pytest.mark.parametrize("rows", [0, 3, 4, 9, 40])
+def test_the_parts_hold_every_row_once_and_rows_of_one_key_are_in_the_same_part_of_all_frames(
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "PART_ROWS", 4)
     engine = PolarsEngine()
-    parts = list(engine.parts(engine.table([{"beds": i} for i in range(rows)], SCHEMA)))
-    assert [row["beds"] for part in parts for row in engine.rows(part)] == list(range(rows))
-    assert parts
-    assert max(engine.count(part) for part in parts) <= 4
+    first, second = (
+        engine.table([{"name": f"{i % 7}", "beds": i} for i in range(start, rows)], SCHEMA) for start in (0, 2)
+    )
+    parts = [tuple(list(engine.rows(frame)) for frame in part) for part in engine.parts((first, second), ("name",))]
+    assert sorted(row["beds"] for part in parts for row in part[0]) == list(range(rows))
+    assert sorted(row["beds"] for part in parts for row in part[1]) == list(range(2, rows))
+    assert len(parts) == max(1, -(-rows // 4))
+    places: dict[str, set[int]] = {}
+    for at, part in enumerate(parts):
+        for row in (*part[0], *part[1]):
+            places.setdefault(row["name"], set()).add(at)
+    assert all(len(at) == 1 for at in places.values())
+
+
+def test_a_few_rows_that_are_kept_have_texts_of_their_own_and_the_same_values() -> None:
+    engine = PolarsEngine()
+    long = [{"name": f"a name too long to stand in the view itself {i}", "beds": i} for i in range(3000)]
+    few = engine.table(long, SCHEMA).filter(nw.col("beds") < 3)
+    kept = engine.keep(few)
+    assert [(row["name"], row["beds"]) for row in engine.rows(kept)] == [(row["name"], row["beds"]) for row in long[:3]]
+    assert kept.collect_schema() == few.collect_schema()
+    held = [
+        frame.collect("polars").to_native().to_arrow(compat_level=pl.CompatLevel.newest()).get_total_buffer_size()
+        for frame in (engine.materialize(few), kept)
+    ]
+    assert held[1] < 1000 < 100_000 < held[0]
 
 
 def test_batches_come_in_the_order_asked_for_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
