@@ -137,6 +137,8 @@ class CallMeter:
     logins: int = 0
     retries: int = 0
     by_route: dict[str, int] = field(default_factory=dict)
+    day_limit: int = 0  # calls of a day that the CRM grants; 0 = it has not said
+    day_left: int = 0  # of them, by its last word
 
 
 class Source(Protocol):

@@ -17,6 +17,7 @@ import structlog
 
 from connectors.errors import ConnectorError
 from connectors.protocol import JobTarget, Lane
+from jobs.applying.budget import require_budget
 from jobs.applying.checks import (
     load_plan,
     require_applicable,
@@ -167,6 +168,7 @@ def _apply_leased(
             if not only_approved:
                 require_decided(plan, selection)
             require_within_limits(run, selection.work, accept)
+            require_budget(run, selection.work)
             if strict:
                 _require_unmoved(run, selection)
         except (PlanRefused, GuardStopped):

@@ -82,6 +82,7 @@ class PlanView:
     outcomes: Mapping[str, Outcome]  # item id -> what became of it
     override: OverrideTerms  # who may let its passed limits through
     along: Mapping[str, Along] = field(default_factory=dict)  # item id -> what its owner change touches
+    calls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # connection -> figures of jobs.calls
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per item in the plan's order: the fields of ROW_FIELDS, its fingerprint, its `values` by field."""

@@ -180,6 +180,8 @@ class _Puller:
         meta: dict[str, Any] = {"fields": sorted(wanted), "org_id": self._org.org_id, "our_user": self._org.user_id}
         if name != "account":
             return meta
+        meter = self._connection.meter
+        meta["day"] = {"limit": meter.day_limit, "left": meter.day_left}
         by_name = {field.name: field for field in described}
         managed = {field: spec.native for field, spec in object_map.fields.items() if field in MANAGED}
         self.missing = tuple(field for field in managed if field in missing)

@@ -35,6 +35,13 @@ class Freeze(Strict):
     hours: tuple[int, int] = (0, 24)  # from the first to the second, which is not in it; 22 to 6 goes over midnight
 
 
+class ApiBudget(Strict):
+    """How much of the calls that a CRM grants for a day is ours; in shares of them. The rest is other integrations'."""
+
+    apply_bp: int = Field(default=3000, ge=1, le=10_000)  # one apply may be predicted to take
+    reserve_bp: int = Field(default=2000, ge=0, le=9_999)  # is left to others, whatever happens
+
+
 class GuardPolicy(Strict):
     """Limits of one plan."""
 
@@ -52,4 +59,5 @@ class GuardPolicy(Strict):
     named_accounts: Limit = Limit(count=0)  # owners and parents of accounts named in territories.yaml, or held as named
     windows: tuple[Window, ...] = (Window(hours=24, times=1), Window(hours=168, times=3))
     freeze: tuple[Freeze, ...] = ()
+    api_budget: ApiBudget = ApiBudget()
     canaries: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # connection -> ids of records always to be seen

@@ -144,7 +144,16 @@ class Transport:
             ) from exc
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise Lost(f"HubSpot's answer was lost: {_why(exc)}.", system=SYSTEM, code="ANSWER_LOST") from exc
-        return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.data)
+        answer = Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.data)
+        self._note_usage(answer.headers)
+        return answer
+
+    def _note_usage(self, headers: Mapping[str, str]) -> None:
+        """Keep what is left of the day's calls, where the portal says it: private apps are told, OAuth apps are not."""
+        limit, left = (headers.get(f"x-hubspot-ratelimit-daily{end}", "") for end in ("", "-remaining"))
+        if limit.isdecimal() and left.isdecimal():
+            with self._lock:
+                self._meter.day_limit, self._meter.day_left = int(limit), int(left)
 
     def _headers(self, given: Mapping[str, str], call: Call) -> dict[str, str]:
         headers = {name: str(text) for name, text in given.items() if name.lower() != "authorization"}

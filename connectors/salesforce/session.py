@@ -361,6 +361,9 @@ class Session(Salesforce):
         if header:
             with self._count_lock:
                 self.api_usage = self.parse_api_usage(header)
+                usage = self.api_usage.get("api-usage")
+                if usage is not None:
+                    self.meter.day_limit, self.meter.day_left = usage.total, max(0, usage.total - usage.used)
 
 
 def _is_expired(response: requests.Response, form: Form | None) -> bool:

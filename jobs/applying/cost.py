@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from jobs.applying.budget import pushed
 from jobs.applying.model import ApplyResult
 from jobs.floors import Pushed, push_floor
 from store import journal
@@ -29,16 +31,5 @@ def _canary(rows: Collection[JournalRow]) -> list[JournalRow]:
 
 
 def _pushed(row: JournalRow, watched: Collection[str]) -> Pushed:
-    return Pushed(
-        record_id=row.record_id,
-        lane=row.lane,
-        owner=_owner_change(row),
-        had_parent=bool(row.pre_image.get("parent")),
-        is_traced=any(name in watched for name in row.want),
-        deals=len(row.response["opportunities"]) if "opportunities" in row.response else None,
-    )
-
-
-def _owner_change(row: JournalRow) -> tuple[str, str] | None:
-    old, new = row.pre_image.get("owner"), row.want.get("owner")
-    return (old or "", new) if new and old != new else None
+    made = pushed(row.record_id, row.lane, row.pre_image, row.want, watched)
+    return replace(made, deals=len(row.response["opportunities"]) if "opportunities" in row.response else None)

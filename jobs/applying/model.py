@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from connectors.protocol import Lane, Org, Target
+from mappings.guard_policy import ApiBudget
 from mappings.policy import ConflictPolicy, Header
 from store.database import Database
 from store.decisions import Decision
@@ -49,7 +50,7 @@ class PlanRefused(Exception):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason = reason  # expired, superseded, draft, tampered, ruleset, org, connection, pending, moved, running
+        self.reason = reason  # expired, superseded, draft, tampered, ruleset, org, connection, pending, moved, budget
 
 
 class GuardStopped(Exception):
@@ -145,6 +146,7 @@ class ApplyDeps:
     conflicts: ConflictPolicy = NO_RULES  # who has to agree, and what verified persons are needed for
     named_accounts: tuple[str, ...] = ()  # vendor and record ids of the accounts that the territories name
     audit_head_file: Path | None = None  # second place for the audit's last hash
+    budget: ApiBudget | None = None  # how much of a day's calls is ours; None = all of them
     watched_fields: frozenset[str] | None = None  # where a written-over edit is looked for in history; None = all
     stop: Callable[[], bool] = _never  # asked before every chunk
     sleep: Callable[[float], None] = time.sleep

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from jobs.applying.budget import below_reserve
 from jobs.applying.model import ApplyDeps, Connected, ItemResult, ItemState, Work
 from store import audit, events, journal
 from store.decisions import spend
@@ -178,6 +179,9 @@ class ApplyRun:
         """True once nothing more may be begun: the run was halted, or a person asked."""
         if not self.halted and self.deps.stop():
             self.halted = STOPPED
+        if not self.halted and self.deps.budget is not None:
+            meters = {name: self.connected(name).target.meter for name in self.leases}
+            self.halted = next(below_reserve(meters, self.deps.budget), "")
         return bool(self.halted)
 
     def _note_outcomes(self, conn: sa.Connection, noted: Iterable[tuple[Work, ItemState, str]]) -> None:

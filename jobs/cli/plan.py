@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jobs.alert import send_waiting
+from jobs.calls import call_lines, predicted
 from jobs.cascades import with_cascade
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import limit_lines
@@ -19,6 +21,7 @@ from jobs.explain import explain_account, explain_links
 from jobs.export import described_plan
 from jobs.plan import make_plan
 from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
+from jobs.wiring import Wired
 from store.plans import PlanStatus
 from sync.planning.cascade import summed
 from sync.problem import Problem, Severity
@@ -53,7 +56,7 @@ def plan(
         return
     with steps() as progress:
         planned = make_plan(wired, as_of=decided_on, progress=progress)
-    view = with_cascade(wired, view_plan(wired, planned.stored.id))
+    view = previewed(wired, planned.stored.id)
     if json_:
         emit_json("plan", {**plan_payload(view), "problems": [_problem(one) for one in planned.problems]})
     else:
@@ -73,7 +76,7 @@ def show(
 ) -> None:
     """Show a plan: totals, guards, owner moves, and its items with the three values of each."""
     wired = opened()
-    view = with_cascade(wired, view_plan(wired, wired.plans.resolve(plan_id)))
+    view = previewed(wired, wired.plans.resolve(plan_id))
     rows = select_rows(view, where)
     if json_:
         emit_json("show", {**plan_payload(view), "items": rows})
@@ -117,6 +120,12 @@ def _explain_link(account: str, chart: Path | None, plan_id: str, as_json: bool)
     show_story(story)
 
 
+def previewed(wired: Wired, plan_id: str) -> PlanView:
+    """The plan with what its owner changes touch, and what it would cost in calls."""
+    view = with_cascade(wired, view_plan(wired, plan_id))
+    return replace(view, calls=predicted(wired, view))
+
+
 def show_summary(view: PlanView, problems: tuple[Problem, ...] = ()) -> None:
     """Totals, guards, owner moves and problems of a plan."""
     stored, counts = view.stored, view.stored.header.counts
@@ -133,6 +142,8 @@ def show_summary(view: PlanView, problems: tuple[Problem, ...] = ()) -> None:
     _show_states(counts)
     _show_moves(view)
     _show_cascade(view)
+    for line in call_lines(view.calls):
+        say(line)
     show_guards(view)
     _show_problems(problems)
 
@@ -259,6 +270,7 @@ def plan_payload(view: PlanView) -> dict[str, Any]:
         "author": header.author,
         "author_kind": header.author_kind,
         "cascade": summed(view.along.values()),
+        "calls": view.calls,
         "guard_override": {"persons": view.override.persons, "who": view.override.says},
     }
 

@@ -12,12 +12,12 @@ import typer
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
 from jobs.applying.wired import apply_deps
-from jobs.cascades import TakenAlong, with_cascade
+from jobs.cascades import TakenAlong
 from jobs.cli.apply import show_applied, stopping
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps
-from jobs.cli.plan import show_rows, show_summary
+from jobs.cli.plan import previewed, show_rows, show_summary
 from jobs.cli.selecting import ReasonOption, WhereOption, select_rows
 from jobs.difflog import log_plan
 from jobs.present import view_plan
@@ -76,7 +76,7 @@ def restore(
 
 def show_undo(wired: Wired, made: UndoPlan) -> None:
     """The plan in reverse: what goes back, and what somebody touched since."""
-    view = with_cascade(wired, view_plan(wired, made.stored.id))
+    view = previewed(wired, made.stored.id)
     show_summary(view)
     say(
         f"{made.approved:,} items nobody touched since: approved by {wired.person.label} · {made.conflicts:,} items "
