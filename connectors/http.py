@@ -1,17 +1,24 @@
-"""What every connector asks of HTTP: a safe base address, Retry-After in seconds, and proof that nothing was sent."""
+"""What every connector asks of HTTP: safe addresses, bounded answers, Retry-After, proof that nothing was sent."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from connectors.errors import Fatal
 
+MAX_ANSWER_BYTES = 256 << 20
+"""Bytes of one answer after unpacking: many times what a page or an extract has, and what a machine can hold."""
+
+_CHUNK_BYTES = 1 << 16
 _NOTHING_SENT = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
@@ -39,6 +46,33 @@ def checked_base_url(url: str, *, system: str, setting: str) -> str:
             system=system,
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Reads an answer in pieces and stops where it is larger than any real one: a packed bomb, or no CRM at all."""
+
+    max_bytes: int | None = None  # None = MAX_ANSWER_BYTES
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        response = super().send(request, *args, **options)
+        if not options.get("stream"):
+            try:
+                response._content = bounded(response.iter_content(_CHUNK_BYTES), max_bytes=self.max_bytes)
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+
+def bounded(chunks: Iterable[bytes], *, max_bytes: int | None = None) -> bytes:
+    """Give the whole answer. Raises requests' and urllib3's errors, ContentDecodingError for one that is too large."""
+    limit = MAX_ANSWER_BYTES if max_bytes is None else max_bytes
+    whole = bytearray()
+    for chunk in chunks:
+        whole += chunk
+        if len(whole) > limit:
+            raise requests.exceptions.ContentDecodingError(f"answer larger than {limit:,} bytes")
+    return bytes(whole)
 
 
 def is_loopback(host: str) -> bool:

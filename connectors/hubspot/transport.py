@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import requests
 import urllib3
 
 from connectors.errors import Fatal, Retriable
+from connectors.http import bounded
 from connectors.hubspot.responses import SYSTEM, Answer, Lost
 from connectors.hubspot.retry import UNREACHABLE
 from connectors.protocol import CallMeter
@@ -30,6 +32,7 @@ _REWRITES = (
     (re.compile(r"^/crm/v4/associations/"), "/crm/associations/{version}/"),
     (re.compile(r"^/oauth/v1/token"), "/oauth/{version}/token"),
 )
+_CHUNK_BYTES = 1 << 16
 _DATED = re.compile(r"\d{4}-\d{2}")
 
 
@@ -127,8 +130,9 @@ class Transport:
         self._count(call)
         try:
             response = self._pool.request(
-                method, target, body=payload, headers=out, redirect=False, preload_content=True
+                method, target, body=payload, headers=out, redirect=False, preload_content=False
             )
+            data = _read(response)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as exc:
             raise Retriable(
                 f"HubSpot at {urlsplit(target).netloc} is not reachable: {_why(exc)}. "
@@ -144,7 +148,7 @@ class Transport:
             ) from exc
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise Lost(f"HubSpot's answer was lost: {_why(exc)}.", system=SYSTEM, code="ANSWER_LOST") from exc
-        answer = Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.data)
+        answer = Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, data)
         self._note_usage(answer.headers)
         return answer
 
@@ -183,6 +187,20 @@ class Transport:
             else:
                 self._meter.reads += 1
             self._meter.by_route[call.route] = self._meter.by_route.get(call.route, 0) + 1
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The whole answer, unpacked; the connection goes back to the pool, or is closed where the answer was not read."""
+    try:
+        data = bounded(response.stream(_CHUNK_BYTES))
+    except requests.exceptions.ContentDecodingError as exc:
+        response.close()
+        raise urllib3.exceptions.DecodeError(str(exc)) from exc
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    return data
 
 
 def _texts(pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from connectors.errors import Fatal
-from connectors.http import checked_base_url, is_loopback
+from connectors.http import BoundedAdapter, checked_base_url, is_loopback
 from connectors.protocol import CallMeter
 from connectors.salesforce.responses import SYSTEM
 from connectors.salesforce.retry import RetryPolicy
@@ -22,6 +21,7 @@ API_VERSION = "62.0"
 
 _VERSION = re.compile(r"\d{2,3}\.0", re.ASCII)
 _SUFFIX = ".salesforce.com"
+_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.salesforce\.com", re.ASCII)
 _LOCAL_DOMAIN = "platbook-sandbox.my"  # never leaves this machine: the loopback adapter rewrites it
 _LOCAL_AUDIENCE = "login"  # what a JWT is addressed to there, as for every organisation without a domain of its own
 _SHARED_DOMAINS = ("login", "test")
@@ -62,8 +62,8 @@ def connect(
         domain = _LOCAL_AUDIENCE
     login = _client(config, domain) if isinstance(config, ClientCredentials) else _bearer(config)
     http = Http(timeout_s=timeout_s)
+    http.mount("https://", _Loopback(loopback) if loopback else _Pinned())
     if loopback:
-        http.mount("https://", _Loopback(loopback))
         http.trust_env = False  # a proxy has no business between two ends of one machine
     return Session(
         http=http,
@@ -74,7 +74,22 @@ def connect(
     )
 
 
-class _Loopback(HTTPAdapter):
+class _Pinned(BoundedAdapter):
+    """Sends to hosts of Salesforce only: where the instance is, the login's answer says, and a token goes there."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        host = urlsplit(request.url or "").hostname or ""
+        if not _HOST.fullmatch(host):
+            raise Fatal(
+                "the Salesforce login names an instance outside salesforce.com; nothing was sent there. "
+                "Check salesforce.login_url, and the proxy between it and us",
+                system=SYSTEM,
+                code="INSTANCE",
+            )
+        return super().send(request, *args, **kwargs)
+
+
+class _Loopback(BoundedAdapter):
     """Keeps a session on this machine: the library hard-wires https and the host of the login.
 
     The address of the instance, which the login tells, may be another port than the login's.

@@ -85,6 +85,26 @@ def test_an_instance_at_another_port_of_this_machine_is_where_requests_go(policy
         assert session.call("GET", "limits", route="limits", is_write=False).body == {"Max": 1}
 
 
+@pytest.mark.parametrize(
+    "instance",
+    [
+        "https://evil.example",
+        "https://salesforce.com.evil.example",
+        "https://evil.example/?.salesforce.com",
+        "https://acme.my.salesforce.com@evil.example",
+        "https://evilsalesforce.com",
+        "http://169.254.169.254",
+    ],
+)
+def test_a_token_goes_to_hosts_of_salesforce_alone(instance: str, policy: RetryPolicy) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.post(f"{HOST}/services/oauth2/token", json={"access_token": SECRET, "instance_url": instance})
+        session = connect(_client(), policy=policy)
+        with pytest.raises(Fatal, match=r"outside salesforce\.com"):
+            session.call("GET", "limits", route="limits", is_write=False)
+        assert len(wire.calls) == 1
+
+
 def test_a_jwt_to_this_machine_is_addressed_as_to_salesforce(pem: str, policy: RetryPolicy) -> None:
     with responses.RequestsMock() as wire:
         wire.post(
