@@ -154,12 +154,15 @@ def _send(wired: Wired, sender: SmtpSender, mail: Mail) -> str:
 
 
 def _keep_copy(wired: Wired, mail: Mail, letter: Letter) -> None:
-    """The letter as a file, so that an admin can read what was mailed without a mailbox."""
+    """The letter as a file, so that an admin can read what was mailed without a mailbox. No copy stops no mail."""
     folder = wired.settings.report_dir
-    folder.mkdir(parents=True, exist_ok=True)
     message = compose(letter, wired.mappings.policies.alerts.sender)
-    (folder / f"mail-{mail.id}.eml").write_bytes(message.as_bytes())
-    (folder / f"mail-{mail.id}.html").write_text(letter.html, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"mail-{mail.id}.eml").write_bytes(message.as_bytes())
+        (folder / f"mail-{mail.id}.html").write_text(letter.html, encoding="utf-8")
+    except OSError as error:
+        log.warning("mail_copy_not_kept", mail_id=mail.id, reason=error.strerror or str(error))
 
 
 def _sender(wired: Wired) -> SmtpSender | None:

@@ -41,12 +41,16 @@ def rolled_back(database: Database, path: Path | None) -> str:
     last = last_line(path) if path is not None else None
     if last is None:
         return ""
-    seq, head = last
+    return differs(database, *last, where=str(path))
+
+
+def differs(database: Database, seq: int, head: str, *, where: str) -> str:
+    """Why the audit does not have this row with this hash; "" when it has."""
     with database.read() as conn:
         found = audit.hash_at(conn, seq)
     if found is None:
-        return f"its audit ends before row {seq}, which was written down in {path}"
-    return "" if found == head else f"row {seq} of its audit is not the one written down in {path}"
+        return f"its audit ends before row {seq}, which was written down in {where}"
+    return "" if found == head else f"row {seq} of its audit is not the one written down in {where}"
 
 
 def last_line(path: Path) -> tuple[int, str] | None:
@@ -55,5 +59,8 @@ def last_line(path: Path) -> tuple[int, str] | None:
         lines = path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return None
+    except OSError as exc:
+        remedy = "Make it readable, or set PLATBOOK_AUDIT_HEAD_FILE to another place"
+        raise StoreError(f"audit head file {path}", f"it cannot be read ({exc.strerror or exc})", remedy) from exc
     whole = [line.split() for line in lines if line.endswith("\n") and len(line.split()) == 4]
     return (int(whole[-1][0]), whole[-1][1]) if whole and whole[-1][0].isdecimal() else None

@@ -13,7 +13,7 @@ from jobs.apply import apply_plan
 from jobs.applying.model import GuardStopped, PlanRefused
 from jobs.applying.permission import OBSERVING
 from jobs.applying.wired import apply_deps
-from jobs.difflog import log_plan
+from jobs.difflog import log_plan, require_folder
 from jobs.persons import identify
 from jobs.plan import make_plan
 from jobs.pull import pull
@@ -83,6 +83,7 @@ def _apply_safe(wired: Wired, stop: Stop) -> None:
     if status not in (*OPEN, PlanStatus.APPLYING) or status is PlanStatus.PAUSED_BY_GUARD:
         log.info("apply_skipped", plan_id=newest, status=status.value)
         return
+    require_folder(wired)
     try:
         result = apply_plan(apply_deps(wired, stop=stop), newest, person=wired.person)
     except GuardStopped as stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,20 @@ from typing import Any
 from jobs.present import PlanView, view_plan
 from jobs.report import write_diff_log
 from jobs.wiring import Wired
+from store.database import StoreError
+
+
+def require_folder(wired: Wired) -> None:
+    """Raise StoreError unless logs can be written: asked before anything is written to a CRM, not after."""
+    folder = wired.settings.report_dir
+    why = ""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        why = exc.strerror or str(exc)
+    if why or not os.access(folder, os.W_OK | os.X_OK):
+        fact = f"it cannot be written ({why or 'Permission denied'}), so there would be no diff log; nothing was done"
+        raise StoreError(f"report folder {folder}", fact, "Make it writable, or set PLATBOOK_REPORT_DIR")
 
 
 def log_plan(wired: Wired, plan_id: str, *, run_id: str = "") -> dict[str, Path]:

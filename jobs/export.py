@@ -17,6 +17,9 @@ from jobs.report import safe_cell
 from jobs.wiring import Wired
 from store import audit
 
+MAX_SHEET_ROWS = 1_048_575
+"""Rows under the header that Excel opens; the writer drops what comes after them without a word."""
+
 FORMATS = (".csv", ".xlsx", ".parquet")
 FINDINGS = {
     "links": "links",
@@ -68,6 +71,9 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write in the format the file name ends with."""
     if path.suffix not in FORMATS:
         raise ExportError(f"{path.name}: the name must end with one of {', '.join(FORMATS)}")
+    if path.suffix == ".xlsx" and table.num_rows > MAX_SHEET_ROWS:
+        fact = f"{table.num_rows:,} rows, and a sheet holds {MAX_SHEET_ROWS:,}"
+        raise ExportError(f"{path.name}: {fact}; write to .csv or .parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     {".csv": _csv, ".xlsx": _xlsx, ".parquet": pq.write_table}[path.suffix](table, path)
 

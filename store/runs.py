@@ -76,7 +76,8 @@ class Runs:
             query = sa.select(run).where(run.c.id.startswith(run_id, autoescape=True)).limit(2)
             rows = conn.execute(query).mappings().all()
         if len(rows) != 1:
-            raise StoreError(f"run {run_id}", "no run, or more than one, has this id", "See `platbook runs`")
+            fact = "more than one run begins so" if rows else "no run has this id"
+            raise StoreError(f"run {run_id}", fact, "See `platbook runs` for the ids")
         return _run(rows[0])
 
     def list(self, *, kind: str = "", plan_id: str = "", limit: int = 50) -> tuple[Run, ...]:

@@ -114,7 +114,7 @@ class Snapshots:
         """One by id."""
         found = self.list(snapshot_id=snapshot_id)
         if not found:
-            raise StoreError(f"snapshot {snapshot_id}", "it does not exist", "See `platbook feeds`")
+            raise StoreError(f"snapshot {snapshot_id}", "it does not exist", "See `platbook feeds list`")
         return found[0]
 
     def list(self, *, source: str = "", status: Status | None = None, snapshot_id: str = "") -> tuple[Snapshot, ...]:
@@ -139,7 +139,8 @@ class Snapshots:
                 .values(status=status, verdict=dict(verdict), position=next_number(conn, "snapshot"))
             )
             if not changed.rowcount:
-                raise StoreError(f"snapshot {snapshot_id}", "it is not waiting for a decision", "See `platbook feeds`")
+                fact = "it is not waiting for a decision"
+                raise StoreError(f"snapshot {snapshot_id}", fact, "See `platbook feeds list`")
         return self.get(snapshot_id)
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:

@@ -23,7 +23,7 @@ from jobs.cli.output import JsonFlag, emit_json, say, steps, table
 from jobs.cli.plan import show_summary
 from jobs.cli.pull import show_pull
 from jobs.cli.selecting import PlanOption, ReasonOption
-from jobs.difflog import log_plan
+from jobs.difflog import log_plan, require_folder
 from jobs.plan import make_plan
 from jobs.present import view_plan
 from jobs.pull import pull
@@ -50,6 +50,7 @@ def apply(
 ) -> None:
     """Write what the policy or a person approved, each record read just before and read back after."""
     wired = opened()
+    require_folder(wired)
     chosen = wired.plans.resolve(plan_id)
     accepted = acceptances(wired, chosen, accept_guard or [], reason)
     with stopping() as stop, steps() as progress, _mailing(wired):
@@ -81,6 +82,7 @@ def sync(
 ) -> None:
     """Pull, plan, and apply what the policy approves by itself; the rest waits for a person."""
     wired = opened()
+    require_folder(wired)
     with stopping() as stop, steps() as progress:
         pulled = pull(wired, full=full, progress=progress)
         planned = make_plan(wired, progress=progress)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from jobs.audit_head import anchor, rolled_back
+from jobs.audit_head import anchor, differs, rolled_back
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
@@ -21,12 +22,23 @@ BODY_SHOWN = 100
 """Characters of an entry's content in a table."""
 
 
+HeadOption = Annotated[
+    str,
+    typer.Option(
+        "--head", metavar="ROW:HASH", help="A head that was written down, as in an ownership mail: it has to be there."
+    ),
+]
+
+
 @app.command("verify")
-def verify(json_: JsonFlag = False) -> None:
+def verify(head_known: HeadOption = "", json_: JsonFlag = False) -> None:
     """Check every row of the chain, its length, and the head in the second place. Exit 1 names the first bad row."""
+    known = _head(head_known)
     wired = opened()
     found = chain.verify(wired.database)
     fact = found.fact or rolled_back(wired.database, wired.settings.audit_head_file)
+    if not fact and known is not None:
+        fact = differs(wired.database, *known, where="what --head says")
     with wired.database.read() as conn:
         seq, head = chain.head(conn)
     if json_:
@@ -47,7 +59,7 @@ def verify(json_: JsonFlag = False) -> None:
 
 @app.command("tail")
 def tail(
-    limit: Annotated[int, typer.Option(help="Entries shown, newest last.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Entries shown, newest last.")] = 20,
     json_: JsonFlag = False,
 ) -> None:
     """Show the newest entries."""
@@ -98,6 +110,16 @@ def anchor_(json_: JsonFlag = False) -> None:
         emit_json("audit anchor", {"file": str(path)})
     else:
         say(f"head hash written to {path}")
+
+
+def _head(text: str) -> tuple[int, str] | None:
+    """Row and hash of --head, with what may stand around them in a mail."""
+    if not text:
+        return None
+    found = re.fullmatch(r"\D*(\d{1,18})\W+([0-9a-f]{64})\W*", text.strip().lower(), re.ASCII)
+    if found is None:
+        raise Stop("audit verify: --head is not ROW:HASH; copy it from the end of an ownership mail", Exit.USAGE)
+    return int(found[1]), found[2]
 
 
 def _short(entry: dict[str, Any]) -> str:

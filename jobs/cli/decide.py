@@ -85,6 +85,8 @@ def _decide(
     if verb == "approve" and _asks_for_more(wired):
         actions = ("auto", *actions)
     require(wired, Role.APPROVER if verb == "approve" else Role.REVIEWER, verb)
+    if until is not None and until < wired.as_of():
+        raise Stop(f"--until: {until} is over; the value is kept until the end of that day", Exit.USAGE)
     chosen = wired.plans.resolve(plan_id)
     view = view_plan(wired, chosen)
     selected = select_rows(view, where)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from connectors.errors import ConnectorError
+from connectors.salesforce.ids import is_id
 from connectors.salesforce.target import SalesforceTarget
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
-from jobs.cli.output import JsonFlag, emit_json, table
+from jobs.cli.output import JsonFlag, emit_json, table, visible
 from jobs.crm_fields import excess
 from jobs.persons import require
+from jobs.settings import ENV_FILE
 from jobs.wiring import CONDITIONS, SALESFORCE, Wired
 from mappings.canonical import MANAGED
 from mappings.load import MappingError
@@ -73,6 +76,7 @@ def examine(wired: Wired) -> Iterator[Check]:
     """Every check in order. A later check is left out where it needs what an earlier one did not find."""
     yield _mappings(wired)
     yield _database(wired)
+    yield from _readable_secrets(wired)
     if not wired.kinds:
         yield Check(
             name="credentials",
@@ -101,6 +105,21 @@ def _database(wired: Wired) -> Check:
     except StoreError as error:
         return Check(name="database", is_ok=False, found=error.fact, remedy=error.remedy)
     return Check(name="database", is_ok=True, found=wired.database.subject)
+
+
+def _readable_secrets(wired: Wired) -> Iterator[Check]:
+    """One line per file with secrets or customers' data that every user of this machine can read or change."""
+    places = (
+        ("settings", ENV_FILE, 0o077),
+        ("private key", wired.settings.salesforce.private_key_file, 0o077),
+        ("database file", Path(wired.database.file) if wired.database.file else None, 0o007),
+    )
+    for name, path, barred in places:
+        if path is None or not path.is_file() or not path.stat().st_mode & barred:
+            continue
+        found = f"{path} can be read by others (mode {path.stat().st_mode & 0o777:o})"
+        remedy = f"chmod {'600' if barred == 0o077 else 'o-rwx'} {path}"
+        yield Check(name=name, is_ok=False, found=found, remedy=remedy)
 
 
 def _connection(wired: Wired, kind: str) -> Iterator[Check]:
@@ -160,6 +179,9 @@ def prove(wired: Wired, record_id: str) -> Check:
     The record must be one that nobody needs: where the write is not refused its stamps change, though no value does.
     """
     require(wired, Role.ADMIN, "doctor --prove-conditions")
+    if not is_id(record_id):
+        fact = f'"{visible(record_id)}" is no Salesforce record id; expected 15 or 18 letters and digits'
+        raise Stop(f"--prove-conditions: {fact}", Exit.USAGE)
     if SALESFORCE not in wired.kinds:
         raise Stop("--prove-conditions: no Salesforce is configured", Exit.USAGE)
     if wired.pins.modes().get(SALESFORCE) is Mode.OBSERVE:

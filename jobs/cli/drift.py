@@ -23,7 +23,7 @@ class By(StrEnum):
 def drift(
     by: Annotated[By | None, typer.Option(help="Group by actor: who moved how much.")] = None,
     where: WhereOption = "",
-    limit: Annotated[int, typer.Option(help="Rows shown at most.")] = 40,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown at most.")] = 40,
     json_: JsonFlag = False,
 ) -> None:
     """Show what moved in the CRMs since it was agreed, by whom, as the newest pull shows it. Writes nothing."""

@@ -152,7 +152,7 @@ def review(
     pairs: Annotated[list[str] | None, typer.Argument(help="Ids of pairs to decide; none = list the queue.")] = None,
     verdict: VerdictOption = None,
     reason: ReasonOption = "",
-    limit: Annotated[int, typer.Option(help="Rows shown at most.")] = ROWS_SHOWN,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown at most.")] = ROWS_SHOWN,
     json_: JsonFlag = False,
 ) -> None:
     """List the pairs that wait for a person, most valuable first; or decide some of them."""

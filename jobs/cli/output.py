@@ -36,6 +36,11 @@ def visible(text: str) -> str:
     return _OBEYED.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
+def one_line(text: str) -> str:
+    """The text on one line: a name with line ends in it must not look like lines of ours."""
+    return " ".join(text.split("\n")) if "\n" in text else text
+
+
 class _Speaker(Console):
     """A console that shows text and never obeys it, and whose reader may leave at any time."""
 

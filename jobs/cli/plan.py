@@ -15,13 +15,14 @@ from jobs.cli.exits import Exit, Stop
 from jobs.cli.limits import limit_lines
 from jobs.cli.links import ChartOption, draw_story, show_story, story_payload
 from jobs.cli.opened import opened
-from jobs.cli.output import JsonFlag, emit_json, say, steps, table
+from jobs.cli.output import JsonFlag, emit_json, one_line, say, steps, table
 from jobs.cli.selecting import PlanOption, WhereOption, day, select_rows
 from jobs.explain import explain_account, explain_links
 from jobs.export import described_plan
 from jobs.plan import make_plan
 from jobs.present import DECIDABLE, PlanView, owner_moves, view_plan
 from jobs.wiring import Wired
+from mappings.canonical import MANAGED
 from store.plans import PlanStatus
 from sync.planning.cascade import summed
 from sync.problem import Problem, Severity
@@ -71,7 +72,7 @@ def plan(
 def show(
     plan_id: PlanOption = "latest",
     where: WhereOption = "",
-    limit: Annotated[int, typer.Option(help="Rows shown at most.")] = 40,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown at most.")] = 40,
     json_: JsonFlag = False,
 ) -> None:
     """Show a plan: totals, guards, owner moves, and its items with the three values of each."""
@@ -97,6 +98,8 @@ def explain(
     if link or chart is not None:
         _explain_link(account, chart, plan_id, json_)
         return
+    if field is not None and field not in MANAGED:
+        raise Stop(f'--field: no field "{field}"; expected one of {", ".join(MANAGED)}', Exit.USAGE)
     wired = opened()
     told = explain_account(wired, described_plan(wired, plan_id), account, field=field)
     if json_:
@@ -228,7 +231,7 @@ def _show_items(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         by = f" · by {row['actor']}" if row["actor"] else ""
         said = "".join(f" · {row[key]}" for key in ("state", "action", "decision", "result") if row[key])
-        say(f"{row['item']}  {row['name']} ({row['connection']}){said}{by}{_along(row['cascade'])}")
+        say(f"{row['item']}  {one_line(row['name'])} ({row['connection']}){said}{by}{_along(row['cascade'])}")
         for _ in row["values"]:
             say(_columns(next(rest), widths))
 
@@ -250,6 +253,7 @@ def _columns(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def _cut(text: str) -> str:
     """A value short enough for a table; `platbook explain` and the diff log have the whole."""
+    text = one_line(text)
     return text if len(text) <= VALUE_SHOWN else f"{text[: VALUE_SHOWN - 2].rstrip()} …"
 
 

@@ -21,7 +21,7 @@ IN_SHORT = 80
 
 def runs(
     run_id: Annotated[str, typer.Argument(help="Only this run, with what it did.")] = "",
-    limit: Annotated[int, typer.Option(help="Runs shown at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Runs shown at most.")] = 20,
     json_: JsonFlag = False,
 ) -> None:
     """List what was run, by whom, and how it ended."""

@@ -37,6 +37,13 @@ def select_rows(view: PlanView, where: str) -> list[dict[str, Any]]:
 def decidable(rows: list[dict[str, Any]], actions: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows a verdict can be given on; ends the command when a selector names none."""
     found = [row for row in rows if row["action"] in actions]
+    to_review = sum(row["action"] == "review" for row in rows)
+    if not found and to_review:
+        raise Stop(
+            f"what is selected is for review ({to_review:,} items): it would write over a value in the CRM. "
+            "--take-ours does that, `platbook keep` leaves the value, `platbook reject` refuses ours",
+            Exit.ERROR,
+        )
     if not found:
         raise Stop(
             f"no item that waits for a decision ({' or '.join(actions)}) is among the rows selected; look at "

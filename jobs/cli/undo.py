@@ -19,7 +19,7 @@ from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps
 from jobs.cli.plan import previewed, show_rows, show_summary
 from jobs.cli.selecting import ReasonOption, WhereOption, select_rows
-from jobs.difflog import log_plan
+from jobs.difflog import log_plan, require_folder
 from jobs.present import view_plan
 from jobs.undo import NothingToUndo, UndoPlan, restore_item, undo_run
 from jobs.wiring import Wired
@@ -58,6 +58,7 @@ def restore(
     """Write back a person's value that was written over between our read and our write, if ours still stands."""
     _require_reason("restore", reason)
     wired = opened()
+    require_folder(wired)
     with _explained(), stopping() as stop, steps() as progress:
         deps = apply_deps(wired, stop=stop.is_set, progress=progress)
         made = restore_item(wired, deps, item, reason=reason)

@@ -101,6 +101,16 @@ LINES_OF_COMMAND = {
     "a last day that is none": Wrong(
         ("keep", "--where", "action=review", "--reason", "x", "--until", "soon"), 64, ("--until", "soon", "YYYY-MM-DD")
     ),
+    "a last day that is over": Wrong(
+        ("keep", "--where", "action=review", "--reason", "x", "--until", "2020-01-31"), 64, ("2020-01-31 is over",)
+    ),
+    "an approval of what somebody has to weigh": Wrong(
+        ("approve", "--where", "action=review", "--reason", "x"), 1, ("--take-ours", "platbook keep")
+    ),
+    "a field that is not managed": Wrong(("explain", "Hays", "--field", "owners"), 64, ("owners", "owner_role")),
+    "a number of rows below one": Wrong(("show", "--limit", "0"), 64, ("--limit",)),
+    "a proof on what is no record": Wrong(("doctor", "--prove-conditions", "001"), 64, ("001", "18")),
+    "a head of the audit that is none": Wrong(("audit", "verify", "--head", "x"), 64, ("ROW:HASH",)),
     "a feed file that is not there": Wrong(
         ("feeds", "take", "definitive_gone.csv", "--as-of", "2026-01-05"), 64, ("definitive_gone.csv",)
     ),
@@ -167,6 +177,34 @@ def test_a_database_folder_that_cannot_be_made_is_named(cli: Cli) -> None:
     (cli.folder / "a-file").touch()  # not a read-only folder: root may write there
     result = cli.run("pull", DATABASE_URL=f"sqlite:///{cli.folder / 'a-file' / 'platbook.db'}")
     _explained(cli, result, 1, "a-file")
+
+
+def test_a_report_folder_that_cannot_be_written_stops_an_apply_before_anything_is_sent(planned: Cli) -> None:
+    planned.approve_all()
+    (planned.folder / "a-file").touch()
+    words = ("apply", "--accept-guard", "first_contact", "--reason", "reviewed")
+    result = planned.run(*words, REPORT_DIR=str(planned.folder / "a-file" / "reports"))
+    _explained(planned, result, 1, "report folder", "PLATBOOK_REPORT_DIR")
+
+
+def test_a_cut_audit_shows_against_the_head_of_a_mail(planned: Cli) -> None:
+    head = planned.ok("audit", "verify", "--json").json["head"]
+    as_mailed = f"Audit: row {head['row']}, {head['hash']}"
+    planned.ok("audit", "verify", "--head", as_mailed)
+    later = planned.run("audit", "verify", "--head", f"{head['row'] + 1}:{head['hash']}")
+    _explained(planned, later, 1, "ends before row", "--head")
+    other = planned.run("audit", "verify", "--head", f"{head['row']}:{'0' * 64}")
+    _explained(planned, other, 1, "is not the one written down")
+
+
+def test_doctor_names_a_file_of_secrets_that_others_can_read(cli: Cli) -> None:
+    (cli.folder / ".env").write_text("PLATBOOK_SMTP__PASSWORD=x\n")
+    (cli.folder / ".env").chmod(0o644)
+    loose = cli.run("doctor")
+    assert (loose.code, "chmod 600 .env" in loose.out) == (7, True)
+    (cli.folder / ".env").chmod(0o600)
+    assert cli.ok("doctor").code == 0
+    assert (cli.folder / "state" / "platbook.db").stat().st_mode & 0o007 == 0
 
 
 def test_nothing_to_plan_from_and_no_plan_are_said_plainly(cli: Cli) -> None:
