@@ -96,16 +96,11 @@ def moves(made: Mapping[str, pl.DataFrame], links: pl.DataFrame) -> pl.DataFrame
     """Accounts whose vendor-stated system changed: `old_system`, `reason`, `ref`. Nothing else may be restated."""
     own = ["ehr_vendor", "aco", "net_patient_revenue_cents", "medicare_days_bp", "medicaid_days_bp"]
     own += [f"{line}_share_bp" for line in LINES]
-    root, name = pl.coalesce("idn_parent_id", "idn_id"), pl.coalesce("idn_parent_name", "idn_name")
-    firms = (
-        made["firms"]
-        .lazy()
-        .select("feed", "firm_id", "as_of", root.alias("root"), name.alias("new"), REF.alias("ref"), *own)
+    firms = _topped(made["firms"]).select(
+        "feed", "firm_id", "as_of", "root", c("root_name").alias("new"), REF.alias("ref"), *own
     )
-    before = (
-        made["previous_firms"]
-        .lazy()
-        .select("feed", "firm_id", root.alias("was"), name.alias("old"), *(c(n).alias(f"was_{n}") for n in own))
+    before = _topped(made["previous_firms"]).select(
+        "feed", "firm_id", c("root").alias("was"), c("root_name").alias("old"), *(c(n).alias(f"was_{n}") for n in own)
     )
     both = firms.join(before, on=["feed", "firm_id"])
     restated = pl.any_horizontal((c(n) != c(f"was_{n}")).fill_null(value=False) for n in own)
@@ -123,3 +118,25 @@ def moves(made: Mapping[str, pl.DataFrame], links: pl.DataFrame) -> pl.DataFrame
         pl.format("Ownership change: {} (as of {})", words, "as_of").alias("reason"),
         "ref",
     )
+
+
+def _topped(firms: pl.DataFrame) -> pl.LazyFrame:
+    """Firms with `root` and `root_name`: the system of their own row, climbed by the systems' own rows to the top."""
+    climbing = firms.lazy().with_columns(
+        root=pl.coalesce("idn_parent_id", "idn_id"), root_name=pl.coalesce("idn_parent_name", "idn_name")
+    )
+    is_below = c("idn_id") != c("firm_id")
+    up = pl.when(is_below).then(c("idn_id")).otherwise(c("idn_parent_id"))
+    up_name = pl.when(is_below).then(c("idn_name")).otherwise(c("idn_parent_name"))
+    above = firms.lazy().select("feed", c("firm_id").alias("root"), up=up, up_name=up_name)
+    for _ in range(_LEVELS):
+        climbing = (
+            climbing.join(above, on=["feed", "root"], how="left")
+            .with_columns(root=pl.coalesce("up", "root"), root_name=pl.coalesce("up_name", "root_name"))
+            .drop("up", "up_name")
+        )
+    return climbing
+
+
+_LEVELS = 4
+"""Levels above a firm's own row that a generated world can have."""

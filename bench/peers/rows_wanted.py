@@ -59,12 +59,14 @@ class Found:
 def moves(accounts: Iterable[Account], before: Mapping[str, Mapping[str, Any]]) -> dict[str, Move]:
     """Moves by account id."""
     found = {}
-    for account in accounts:
+    listed = list(accounts)
+    present = {one.firm.source_id: one.firm.row.model_extra or {} for one in listed if one.firm is not None}
+    for account in listed:
         if account.firm is None or account.firm.source_id not in before:
             continue
         now, was = account.firm.row.model_extra or {}, before[account.firm.source_id]
-        root, name = now["idn_parent_id"] or now["idn_id"], now["idn_parent_name"] or now["idn_name"]
-        old, old_name = was["idn_parent_id"] or was["idn_id"], was["idn_parent_name"] or was["idn_name"]
+        root, name = _top(now, present)
+        old, old_name = _top(was, before)
         if root is None or root == old:
             continue
         alone = old in (None, account.firm.source_id)
@@ -72,6 +74,20 @@ def moves(accounts: Iterable[Account], before: Mapping[str, Mapping[str, Any]]) 
         reason = f"Ownership change: {words} (as of {now['as_of']})"
         found[account.account_id] = Move(None if alone else old_name, reason, account.firm_ref or "")
     return found
+
+
+def _top(row: Mapping[str, Any], firms: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """Id and name of the system of a firm's own row, climbed by the systems' own rows to the top."""
+    root, name = row["idn_parent_id"] or row["idn_id"], row["idn_parent_name"] or row["idn_name"]
+    seen: set[str] = set()
+    while root in firms and root not in seen:
+        seen.add(root)
+        own = firms[root]
+        nearest = ("idn_id", "idn_name") if own["idn_id"] != root else ("idn_parent_id", "idn_parent_name")
+        if not own[nearest[0]] or own[nearest[0]] == root:
+            break
+        root, name = own[nearest[0]], own[nearest[1]]
+    return root, name
 
 
 def owners(systems: Mapping[str, list[Account]], users: Iterable[Mapping[str, Any]]) -> dict[str, Owner]:

@@ -99,7 +99,7 @@ class Found:
 
 def standing(found: Found, engine: Engine) -> Frame:
     """STANDING of every account."""
-    active = [t.id for t in found.policies.territories.territories if t.active]
+    active = active_territories(found, engine)
     owned = found.ownership.select(
         "account_id",
         "territory",
@@ -122,6 +122,16 @@ def standing(found: Found, engine: Engine) -> Frame:
             STANDING,
         )
     )
+
+
+def active_territories(found: Found, engine: Engine) -> list[str]:
+    """Territories that are worked on the date: active, and whoever owns one is too, and not on leave over a month."""
+    named = [t for t in found.policies.territories.territories if t.active]
+    if not any(t.owner for t in named):
+        return [t.id for t in named]
+    active = found.world.users.filter(certain(nw.col("is_active")), ~nw.col("email").is_null()).select("email").unique()
+    here = {row["email"].lower() for row in engine.rows(active)} - set(away(found.policies.reps, found.as_of))
+    return [t.id for t in named if not t.owner or t.owner.lower() in here]
 
 
 def deals(found: Found, standing_: Frame, engine: Engine) -> Frame:

@@ -89,7 +89,7 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
     counted = str(policy.assumptions.get("ma_counts_as", "medicare"))
     traits = engine.materialize(_members(evidence))
     con = state_law(evidence.law, evidence.as_of, engine, category)
-    sums = roll_up(traits, con, f"{line}_share_bp").rename({"holder_account_id": "account_id"})
+    sums = roll_up(traits, con).rename({"holder_account_id": "account_id"})
     contracts = _in_force(evidence.segments.purchasing.contracts, category, evidence.as_of)
     names = names_in_force(evidence.segments, evidence.as_of)
     members = with_holdings(traits, con, evidence.segments, counted)
@@ -201,7 +201,8 @@ def _the_hospital(traits: Frame) -> Frame:
     first = lowest_by(hospitals, ["holder_account_id"], "account_id")
     return first.select(
         nw.col("holder_account_id").alias("account_id"),
-        nw.col("cah").alias("the_cah"),
+        nw.col("cah_block").alias("the_block"),
+        nw.col("cah_flag").alias("the_flag"),
         nw.col("staffed_beds").alias("the_beds"),
         nw.col("is_rural").alias("the_rural"),
     )
@@ -242,7 +243,7 @@ def _org_type(policy: TierPolicy, segments: SegmentPolicy) -> list[nw.Expr]:
         nw.col("own_kind").alias("own_type"),
         nw.col("hospitals").alias("hospitals_count"),
         nw.when(certain(nw.col("hospitals") > 0)).then(
-            cases([(_several_states(), "several")], "one")
+            cases([(_several_states(), "several"), (~_several_states(), "one")], null(TEXT))
         ).alias("states_count"),
     ]  # fmt: skip
 
@@ -251,7 +252,9 @@ _OWN_KINDS = ("POST_ACUTE", "ASC", "PHYSICIAN_GROUP", "OTHER", *(kind for _, kin
 
 
 def _several_states() -> nw.Expr:
-    return nw.col("first_state") != nw.col("last_state")
+    """Whether its hospitals lie in more than one state; unknown where one place is and the others agree."""
+    apart = nw.col("first_state") != nw.col("last_state")
+    return nw.when(apart | (nw.col("states_missing") == 0)).then(apart)
 
 
 def _providers() -> nw.Expr:
@@ -297,13 +300,20 @@ def _key_network(segments: SegmentPolicy, alone: nw.Expr, likely: nw.Expr, own: 
     return low, cases([(may_be, "IDN"), (some, "COMMUNITY_SYSTEM"), (hospitals == 1, likely)], own)
 
 
+_CERTIFICATES = ("ccn_block", "feed_flag")
+
+
 def _lone_hospital(rule: dict[str, Any]) -> tuple[nw.Expr, nw.Expr]:
     """Lowest and highest reading of a single hospital: certificate first, then beds and place where there is none."""
     limit = int(rule["max_beds"])
     small = nw.col("the_beds") <= limit if rule.get("max_beds_operator") == "lte" else nw.col("the_beds") < limit
     fits = small & nw.col("the_rural") if rule.get("require_rural", True) else small
-    certified = nw.col("the_cah")
-    known = [(certified == "CAH", "CAH"), (certified == "NOT", "INDEPENDENT_HOSPITAL"), (fits, "CAH_LIKELY")]
+    asked = [
+        nw.col({"ccn_block": "the_block", "feed_flag": "the_flag"}[one]) for one in rule.get("prefer", _CERTIFICATES)
+    ]
+    certified = [(one == "CAH", "CAH") for one in asked]
+    refused = [(one == "NOT", "INDEPENDENT_HOSPITAL") for one in asked]
+    known = [*certified, *refused, (fits, "CAH_LIKELY")]
     low = cases([*known, (~fits, "INDEPENDENT_HOSPITAL")], "INDEPENDENT_HOSPITAL")
     high = cases([*known, (~fits, "INDEPENDENT_HOSPITAL")], "CAH_LIKELY")
     return low, high

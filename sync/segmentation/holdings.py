@@ -19,6 +19,10 @@ LINES: tuple[str, ...] = tuple(line.lower() for line in SERVICE_LINES)
 _VENDORS = (("epic", "EPIC"), ("cerner|oracle", "ORACLE"), ("meditech", "MEDITECH"))
 
 
+OPEN_IT, SOME_IT, PAPER = r"fhir|data lake|\bapis?\b", r"hl7|report", r"paper|minimal"
+"""Words of what its information technology can do: open interfaces or a data lake; reports or messages; little."""
+
+
 def ehr_class(vendor: nw.Expr) -> nw.Expr:
     """EPIC, ORACLE, MEDITECH or OTHER; null where no vendor is known."""
     name = vendor.str.to_lowercase()
@@ -60,9 +64,9 @@ def _maturity() -> nw.Expr:
     able = nw.col("it_capabilities").str.to_lowercase()
     return cases(
         [
-            (able.str.contains("fhir|data lake|api"), 3),
-            (able.str.contains("hl7|report") & ~nw.col("ehr_vendor").is_null(), 2),
-            (able.str.contains("paper|minimal"), 1),
+            (able.str.contains(OPEN_IT), 3),
+            (able.str.contains(SOME_IT) & ~nw.col("ehr_vendor").is_null(), 2),
+            (able.str.contains(PAPER), 1),
         ],
         null(INT),
     )

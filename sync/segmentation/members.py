@@ -6,7 +6,7 @@ import narwhals as nw
 
 from mappings.regulation import UNKNOWN, Law, law_on
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, count_where
+from sync.frames import cases, count_where, null
 from sync.world import INT, TEXT, Schema
 
 _POST_ACUTE = "home health|hospice|skilled nursing|nursing facility|rehabilitation|long term acute"
@@ -18,11 +18,10 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("dialysis|laborator|pharmac|imaging", "OTHER"),
     ("hospital|acute|psychiatric|children|critical access|religious", "HOSPITAL"),
 )
-_PAYER_SUM_BP = (9800, 10200)  # shares that do not add up to about 100 % are no information
 
 
 def with_traits(accounts: Frame) -> Frame:
-    """Adds what roll-ups and classes rest on: `kind`, `cah`, and payer shares where they add up.
+    """Adds what roll-ups and classes rest on: `kind`, and `cah` with what its number and its flag say.
 
     Accounts that have them already are given back as they are: the words of a type are looked through once.
     """
@@ -36,14 +35,12 @@ def with_traits(accounts: Frame) -> Frame:
     kind = cases([(looked(pattern), name) for pattern, name in _KINDS], nw.lit(None, dtype=TEXT))
     kinds = typed.select("_words").unique().with_columns(kind=kind)  # there are few types: each is looked at once
     numbered = nw.col("ccn").str.slice(2, 2) == "13"
-    days = nw.col("medicare_days_bp") + nw.col("medicaid_days_bp") + nw.col("other_days_bp")
-    adds_up = certain((days >= _PAYER_SUM_BP[0]) & (days <= _PAYER_SUM_BP[1]))
     return (
         typed.join(kinds, on="_words", how="left")
         .with_columns(
             cah=cases([(numbered, "CAH"), (nw.col("is_critical_access"), "CAH")], _no_certificate()),
-            gov_days_bp=nw.when(adds_up).then(nw.col("medicare_days_bp") + nw.col("medicaid_days_bp")),
-            other_valid_bp=nw.when(adds_up).then(nw.col("other_days_bp")),
+            cah_block=cases([(numbered, "CAH"), (~nw.col("ccn").is_null(), "NOT")], null(TEXT)),
+            cah_flag=cases([(nw.col("is_critical_access"), "CAH"), (~nw.col("is_critical_access"), "NOT")], null(TEXT)),
         )
         .drop("_words")
     )
@@ -80,22 +77,16 @@ def state_law(law: Law, as_of: str, engine: Engine, category: str = "") -> Frame
     return engine.table(rows, STATE_LAW)
 
 
-def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
+def roll_up(traits: Frame, con: Frame) -> Frame:
     """One row per `holder_account_id` with sums, counts and bounds over its member hospitals.
 
     `*_missing` counts hospitals where the value is unknown: a sum with missing parts is a lower bound only.
     """
     hospital = nw.col("kind") == "HOSPITAL"
     state = nw.when(hospital).then(nw.col("state"))
-    revenue = nw.when(hospital & (nw.col("net_patient_revenue_cents") > 0)).then(nw.col("net_patient_revenue_cents"))
-    share = nw.col(line_share)
     sited = traits.join(con, on="state", how="left").with_columns(
         hospital_state=state,
         hospital_beds=nw.when(hospital).then(nw.col("staffed_beds")),
-        line_revenue=revenue * share,
-        known_revenue=nw.when(~share.is_null()).then(revenue),
-        gov=nw.when(hospital).then(nw.col("gov_days_bp")),
-        other=nw.when(hospital).then(nw.col("other_valid_bp")),
         free=hospital & (nw.col("con") == "none"),
         unruled=hospital & (nw.col("con").is_null() | (nw.col("con") == "unknown")),
         is_hospital=hospital,
@@ -107,8 +98,6 @@ def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
     return sited.group_by("holder_account_id").agg(
         count_where(nw.col("is_hospital")).alias("hospitals"),
         count_where(nw.col("is_hospital") & nw.col("hospital_beds").is_null()).alias("beds_missing"),
-        count_where(nw.col("is_hospital") & nw.col("gov").is_null()).alias("payer_missing"),
-        count_where(nw.col("is_hospital") & nw.col("line_revenue").is_null()).alias("line_missing"),
         count_where(nw.col("free")).alias("free_sites"),
         count_where(nw.col("unruled")).alias("unruled_sites"),
         count_where(nw.col("expanded")).alias("expansion_sites"),
@@ -116,11 +105,7 @@ def roll_up(traits: Frame, con: Frame, line_share: str) -> Frame:
         count_where(nw.col("autonomous")).alias("practice_sites"),
         count_where(nw.col("unpractised")).alias("practice_missing"),
         nw.col("hospital_beds").sum().cast(INT).alias("beds_known"),
+        count_where(nw.col("is_hospital") & nw.col("hospital_state").is_null()).alias("states_missing"),
         nw.col("hospital_state").min().alias("first_state"),
         nw.col("hospital_state").max().alias("last_state"),
-        nw.col("gov").min().alias("gov_min"),
-        nw.col("gov").max().alias("gov_max"),
-        nw.col("other").max().alias("other_max"),
-        nw.col("line_revenue").sum().cast(INT).alias("line_revenue"),
-        nw.col("known_revenue").sum().cast(INT).alias("known_revenue"),
     )

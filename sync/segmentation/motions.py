@@ -11,7 +11,7 @@ from mappings.facts import EHR_VENDORS
 from mappings.insight_policy import Market, Priorities, Profile, SegmentPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, null
-from sync.segmentation.holdings import LINES, ehr_class
+from sync.segmentation.holdings import LINES, OPEN_IT, PAPER, SOME_IT, ehr_class
 from sync.segmentation.predicates import column, joined
 from sync.segmentation.statements import hundredths
 from sync.world import BOOL, INT, TEXT
@@ -95,7 +95,7 @@ def it_maturity() -> nw.Expr:
     """1 to 3 as text; a confirmed capability counts like one of the feed; null without evidence."""
     said = nw.col("it_capability_text").str.to_lowercase()
     stated = cases(
-        [(said.str.contains("fhir|api|data lake"), 3), (said.str.contains("hl7|report"), 2), (~said.is_null(), 1)],
+        [(said.str.contains(OPEN_IT), 3), (said.str.contains(SOME_IT), 2), (said.str.contains(PAPER), 1)],
         null(INT),
     )
     best = nw.col("it_best")

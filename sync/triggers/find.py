@@ -25,7 +25,7 @@ from sync.triggers.flags import flags
 from sync.triggers.flapping import collapsed
 from sync.triggers.gates import Stakes, gated
 from sync.triggers.moves import dated_moves
-from sync.triggers.restated import restated_changes
+from sync.triggers.restated import marks, restated_changes
 from sync.triggers.vendor import ownership_events
 
 _SAME = ["account_id", "detail", "effective_date", "new_id"]
@@ -56,7 +56,7 @@ def find_events(
     old = dated.events.join(recent.select(*_SAME), on=_SAME, how="anti")
     owners = both.join(old.select(*_SAME), on=_SAME, how="anti")
     others = [
-        restated_changes(linked.world, linked.links, policy, engine),
+        restated_changes(linked.world, linked.links, marks(mappings.policies), engine),
         fact_events(linked.confirmed, since, as_of),
         membership_events(forest, since, as_of, engine),
         closure_events(forest, since, as_of),

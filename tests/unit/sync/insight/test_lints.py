@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from mappings.load import load
 from mappings.policy import Rep, RepPolicy, Territory
 from sync.enrichment import ACCOUNTS
 from sync.hierarchy.tree import HIERARCHY
+from sync.insight.kpi import Kpi
+from sync.insight.kpis import evenness
 from sync.insight.lint import Level, Lint, Looked, Suppression, suppressed, worst
 from sync.insight.lints import lints
-from sync.insight.standing import Found, standing
+from sync.insight.sales import differentiation
+from sync.insight.standing import Found, active_territories, standing
 from sync.problem import Problem, Severity
 from sync.segmentation.profiles import PROFILES
 from sync.segmentation.tiers import TIERS
@@ -194,3 +198,74 @@ def test_a_suppression_sets_rows_aside_until_the_end_of_its_last_day() -> None:
     assert len(after.rows) == 2
     (all_of_it,) = suppressed([lint], [muted("2026-01-15", "*")], "2026-01-15")
     assert (all_of_it.rows, worst([all_of_it]), worst([lint])) == ((), None, Level.ERROR)
+
+
+def measured(id_: str, line: str) -> tuple[Kpi, ...]:
+    return (Kpi(id=id_, name=id_, line=line),)
+
+
+def with_kpis(given: Looked, kpis: tuple[Kpi, ...]) -> Looked:
+    return replace(given, kpis=kpis)
+
+
+def test_T38_TIER1_UNEVEN_is_found_where_one_territory_has_twice_the_mean() -> None:
+    uneven = evenness({"A": 3, "B": 3, "C": 3, "D": 3, "E": 8}, "T1", MAPPINGS.policies.kpis)
+    even = evenness({"A": 3, "B": 4}, "T1", MAPPINGS.policies.kpis)
+    rows = [found(with_kpis(looked([site("1")]), (kpi,)), "TIER1-UNEVEN").rows for kpi in (uneven, even)]
+    assert [len(one) for one in rows] == [1, 0]
+
+
+def test_T39_NOT_DIFFERENTIATED_is_found_where_segments_win_alike() -> None:
+    alike = differentiation({"a": (25, 75), "b": (26, 74), "c": (24, 76), "d": (25, 75)}, MAPPINGS.policies.kpis)
+    apart = differentiation({"a": (18, 82), "b": (30, 70), "c": (35, 65), "d": (45, 55)}, MAPPINGS.policies.kpis)
+    rows = [found(with_kpis(looked([site("1")]), (kpi,)), "NOT-DIFFERENTIATED").rows for kpi in (alike, apart)]
+    assert [len(one) for one in rows] == [1, 0]
+
+
+def test_FM2_SIZE_PROXY_finds_tiers_that_only_follow_beds() -> None:
+    tier = {0: "T1", 1: "T2", 2: "T3"}
+    by_beds = [site(f"a{i}", beds=1000 - i, account_tier=tier[i // 10]) for i in range(30)]
+    mixed = [site(f"a{i}", beds=1000 - i, account_tier=tier[i % 3]) for i in range(30)]
+    assert [len(found(looked(one), "FM2-SIZE-PROXY").rows) for one in (by_beds, mixed)] == [1, 0]
+
+
+def test_T33_FM3_SLA_lists_changes_past_the_deadline_with_both_clocks() -> None:
+    late = {"record_id": "R1", "connection": "salesforce", "account_id": "1", "effective_from": "2026-02-10",
+            "first_seen": "2026-03-01", "applied_on": "2026-03-14", "latency_days": 32,
+            "note": "source lag 19 d, own lag 13 d"}  # fmt: skip
+    (row,) = found(looked([site("1")], late=(late,)), "FM3-SLA").rows
+    assert (row["subject"], row["latency_days"], row["note"]) == ("R1", 32, "source lag 19 d, own lag 13 d")
+
+
+def test_AUTH_UNKNOWN_and_HOLD_EXPIRED_list_what_the_plan_and_the_register_say() -> None:
+    assumed = ({"account_id": "1", "name": "One", "basis": "DEFAULT"},)
+    held = ({"record_id": "R1", "connection": "salesforce", "until": "2026-01-01"},)
+    given = looked([site("1")], unknown_authority=assumed, expired_holds=held)
+    assert [found(given, id_).rows[0]["subject"] for id_ in ("AUTH-UNKNOWN", "HOLD-EXPIRED")] == ["1", "R1"]
+
+
+NAMED = (
+    "FM1-MULTI-REP FM1-GEO-AFFILIATED FM2-TOP3 FM2-SIZE-PROXY FM3-STALE FM3-SLA FM3-LEAD-OLD-OWNER FM4-SEGMENTS "
+    "FM4-MIN-ACCOUNTS FM4-TRAVEL NOT-DIFFERENTIATED TIER1-UNEVEN SCORE-SIZE AUTH-UNKNOWN PARENT-CYCLE NO-CONTROL "
+    "GPO-AS-PARENT DUP-ORG CAH-25 PAYER-SUM HOLD-EXPIRED OWNER-INACTIVE REG-STALE"
+)
+
+
+def test_every_lint_is_there_with_a_way_out_and_can_be_muted() -> None:
+    all_ = {one.id: one for one in lints(looked([site("1")]), PolarsEngine())}
+    assert set(NAMED.split()) <= set(all_)
+    assert [id_ for id_, one in all_.items() if not one.fix or not one.title] == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "leave_to", "expected"),
+    [("r1@x.example", "", ["T"]), ("old@x.example", "", []), ("r2@x.example", "2026-01-31", ["T"]),
+     ("r2@x.example", "2026-03-01", []), ("", "", ["T"])],
+)  # fmt: skip
+def test_A14_R44_a_territory_is_active_while_whoever_owns_it_is(owner: str, leave_to: str, expected: list[str]) -> None:
+    away = Rep(
+        email="r2@x.example", name="R2", role="GEO", leave_from="2026-01-10" if leave_to else "", leave_to=leave_to
+    )
+    area = Territory(id="T", name="T", states=("KS",), owner=owner)
+    given = looked([site("1")], reps=[away], territories=[area])
+    assert active_territories(given.found, PolarsEngine()) == expected

@@ -11,9 +11,9 @@ from sync.hierarchy.stated import AFFILIATIONS
 from sync.segmentation.handoff import handoff
 from sync.segmentation.referrals import referrals
 from sync.world import TEXT
-from tests.fixtures.small_world import Row, firm
+from tests.fixtures.small_world import Row, firm, system
 from tests.unit.sync.segmentation.conftest import MAPPINGS, Profiles, changed
-from tests.unit.sync.segmentation.test_vectors import fact
+from tests.unit.sync.segmentation.test_vectors import fact, hospitals
 
 SEGMENTS = MAPPINGS.policies.segments
 GROUP = {"firm_type": "Physician Group"}
@@ -214,3 +214,23 @@ def test_R25_capitation_and_care_organisations_ask_for_the_total_cost_of_care_wh
     after = profile_of(firms=firms, facts=year, as_of="2026-01-01")
     assert [during[i]["roi_frame"] for i in "123"] == ["TOTAL_COST_OF_CARE", "TOTAL_COST_OF_CARE", None]
     assert after["1"]["roi_frame"] is None
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [("rapid deployment; capital plan", None), ("open APIs", "3"), ("unknown", None), ("minimal", "1")],
+)
+def test_R09_a_word_within_a_word_is_no_evidence(profile_of: Profiles, able: str, expected: str | None) -> None:
+    by_feed = profile_of(firms=[firm("1", "One", ehr_vendor="Epic", it_capabilities=able)])["1"]
+    stated = profile_of(firms=[firm("1", "One")], facts=[fact("1", "it_capability", able)])["1"]
+    assert (by_feed["it_maturity"], stated["it_maturity"]) == (expected, expected)
+
+
+def test_R02_a_hospital_whose_state_is_not_known_leaves_open_whether_a_system_spans_states(
+    profile_of: Profiles,
+) -> None:
+    central = [fact("900", "procurement_centralized", "true"), fact("900", "providers", "10")]
+    two = hospitals(2)
+    known = profile_of(firms=[system("900", "Prairie"), *two], facts=central)["900"]
+    open_ = profile_of(firms=[system("900", "Prairie"), two[0], {**two[1], "state": None}], facts=central)["900"]
+    assert (known["org_type"], open_["org_type"]) == ("COMMUNITY_SYSTEM", None)

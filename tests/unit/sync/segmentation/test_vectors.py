@@ -39,6 +39,24 @@ def test_T11_25_rural_beds_are_likely_critical_access_unless_the_limit_is_left_o
     assert row["org_type"] == expected
 
 
+@pytest.mark.parametrize(
+    ("prefer", "ccn", "flag", "expected"),
+    [
+        (["ccn_block", "feed_flag"], "451300", False, "CAH"),
+        (["ccn_block", "feed_flag"], "450001", True, "CAH"),
+        (["feed_flag"], "451300", False, "INDEPENDENT_HOSPITAL"),
+        (["ccn_block"], "450001", True, "INDEPENDENT_HOSPITAL"),
+        (["ccn_block"], None, True, "CAH_LIKELY"),
+    ],
+)
+def test_R04_only_the_certificates_that_the_policy_names_count(
+    profile_of: Profiles, prefer: list[str], ccn: str | None, flag: bool, expected: str
+) -> None:
+    rural = firm("1", "One", state="TX", ccn=ccn, is_critical_access=flag, staffed_beds=20, is_rural=True)
+    row = profile_of(firms=[rural], mappings=changed(tiers=classify_with(prefer=prefer)))["1"]
+    assert row["org_type"] == expected
+
+
 def test_T12_24_urban_beds_are_no_critical_access_hospital(profile_of: Profiles) -> None:
     row = profile_of(firms=[firm("1", "Urban", staffed_beds=24, is_rural=False)])["1"]
     assert row["org_type"] == "INDEPENDENT_HOSPITAL"

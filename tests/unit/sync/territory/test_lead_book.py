@@ -70,12 +70,12 @@ def acquired() -> World:
 
 
 @pytest.mark.parametrize(("day", "assignee"), [("2025-04-30", "gia@x.example"), ("2025-05-01", "sam@x.example")])
-def test_t01_the_day_of_closing_counts(day: str, assignee: str) -> None:
+def test_T01_the_day_of_closing_counts(day: str, assignee: str) -> None:
     lead = Lead(organisation="Valley Medical Group", zip5="67601")
     assert routed(acquired(), lead, day).assignee == assignee
 
 
-def test_t24_a_record_of_the_authority_feed_reaches_the_routing() -> None:
+def test_T24_a_record_of_the_authority_feed_reaches_the_routing() -> None:
     tables = acquired()
     facts = [authority_fact("21", "SITE", service_line="CARDIOLOGY", valid_from="2025-01-01")]
     with_records = world(
@@ -89,7 +89,7 @@ def test_t24_a_record_of_the_authority_feed_reaches_the_routing() -> None:
     assert route_lead(by.inputs(other, {}), by.basis).assignee == "sam@x.example"
 
 
-def test_t31_a_lead_on_the_old_name_reaches_the_successors_owner() -> None:
+def test_T31_a_lead_on_the_old_name_reaches_the_successors_owner() -> None:
     tables = world(
         users=USERS,
         records=[

@@ -33,19 +33,19 @@ ONCOLOGY_AT_SYSTEM = AuthorityRecord(org_id="rhs", distance=1, level="SYSTEM", s
 SPLIT = replace(H1, authority=(CARDIOLOGY_AT_SITE, ONCOLOGY_AT_SYSTEM))
 
 
-def test_t24_a_line_the_site_decides_goes_to_the_geographic_representative() -> None:
+def test_T24_a_line_the_site_decides_goes_to_the_geographic_representative() -> None:
     found = routed(LEAD, SPLIT, RHS)
     assert (found.assignee, found.rule_id) == (GEO, "site-decides")
     assert [(one.email, one.role) for one in found.collaborators] == [(SYSTEM_OWNER, "account_owner")]
 
 
-def test_t24_a_line_the_system_decides_goes_to_the_system_owner() -> None:
+def test_T24_a_line_the_system_decides_goes_to_the_system_owner() -> None:
     lead = LEAD.model_copy(update={"service_line": "ONCOLOGY"})
     found = routed(lead, SPLIT, RHS, on=basis(specialised_lines=()))
     assert (found.assignee, found.rule_id) == (SYSTEM_OWNER, "system-decides")
 
 
-def test_t24_an_account_based_t1_keeps_its_owner_unless_a_record_names_the_site() -> None:
+def test_T24_an_account_based_t1_keeps_its_owner_unless_a_record_names_the_site() -> None:
     alone = replace(H1, tier="T1", archetype="INDEPENDENT", owner=SYSTEM_OWNER)
     by_default = routed(LEAD, alone)
     assert (by_default.assignee, by_default.rule_id) == (SYSTEM_OWNER, "site-of-named-system")
@@ -53,7 +53,7 @@ def test_t24_an_account_based_t1_keeps_its_owner_unless_a_record_names_the_site(
     assert routed(LEAD, replace(SPLIT, tier="T1"), RHS).assignee == GEO
 
 
-def test_t25_an_expired_record_is_not_used_but_shown() -> None:
+def test_T25_an_expired_record_is_not_used_but_shown() -> None:
     expired = replace(H1, authority=(replace(CARDIOLOGY_AT_SITE, valid_from="2026-01-01", valid_to="2026-07-01"),))
     found = routed(LEAD, expired, RHS)
     assert (found.assignee, found.rule_id) == (SYSTEM_OWNER, "system-decides")
@@ -73,13 +73,13 @@ OLD = Place(
 H9 = replace(H1, account_id="h9", name="New Mountain Hospital", owner=BOSS, system_owner=BOSS)
 
 
-def test_t31_a_lead_on_a_closed_hospital_goes_on_with_its_successor() -> None:
+def test_T31_a_lead_on_a_closed_hospital_goes_on_with_its_successor() -> None:
     found = routed(Lead(organisation="Old Valley Hospital", state="TN"), OLD, H9)
     assert (found.account_id, found.redirected_from, found.assignee) == ("h9", "old", BOSS)
     assert step(found, "successor").verdict == "T"
 
 
-def test_t31_before_it_closed_the_old_hospital_was_worked_itself() -> None:
+def test_T31_before_it_closed_the_old_hospital_was_worked_itself() -> None:
     lead = Lead(organisation="Old Valley Hospital", state="TN")
     assert routed(lead, OLD, H9, as_of="2026-06-29").account_id == "old"
 
@@ -94,7 +94,7 @@ ARIZONA = replace(H1, account_id="az", name="Valley Medical", unit="az", state="
 TEXAS = replace(ARIZONA, account_id="tx", name="Valley Medicals", unit="tx", state="TX")
 
 
-def test_t46_two_organisations_within_the_margin_wait_for_a_person() -> None:
+def test_T46_two_organisations_within_the_margin_wait_for_a_person() -> None:
     found = routed(Lead(organisation="Valley Medical"), ARIZONA, TEXAS)
     assert (found.outcome, found.queue, found.assignee) == (Outcome.AMBIGUOUS, "AMBIGUOUS", None)
     assert found.alerts == ("ambiguous_lead: MANAGER within 24 hours",)
@@ -106,15 +106,15 @@ def test_two_sites_that_one_person_works_are_no_riddle() -> None:
     assert routed(Lead(organisation="Valley Medical"), ARIZONA, twin).account_id == "az"
 
 
-def test_r58_1_what_the_system_buys_goes_to_its_owner() -> None:
+def test_R58_1_what_the_system_buys_goes_to_its_owner() -> None:
     assert routed(LEAD, H1, RHS).assignee == SYSTEM_OWNER
 
 
-def test_r58_2_what_the_site_decides_goes_to_the_geographic_representative() -> None:
+def test_R58_2_what_the_site_decides_goes_to_the_geographic_representative() -> None:
     assert routed(LEAD, replace(H1, authority=(site(),)), RHS).assignee == GEO
 
 
-def test_r58_3_a_specialised_line_goes_to_the_specialist_with_the_account_owner_beside() -> None:
+def test_R58_3_a_specialised_line_goes_to_the_specialist_with_the_account_owner_beside() -> None:
     found = routed(LEAD.model_copy(update={"service_line": "ONCOLOGY"}), H1, RHS)
     assert (found.assignee, found.assigned_as) == (SPECIALIST, "overlay_rep")
     assert [one.email for one in found.collaborators] == [SYSTEM_OWNER]
@@ -130,7 +130,7 @@ def test_without_a_specialist_for_the_state_the_next_stage_decides() -> None:
     assert routed(lead, replace(H1, state="OH"), RHS).rule_id == "system-decides"
 
 
-def test_r59_a_practice_that_a_system_bought_goes_to_the_systems_owner() -> None:
+def test_R59_a_practice_that_a_system_bought_goes_to_the_systems_owner() -> None:
     practice = replace(H1, account_id="vmg", name="Valley Medical Group", archetype="HOSPITAL_GROUP", owner=None)
     found = routed(Lead(organisation="Valley Medical Group", state="TN"), practice, RHS)
     assert (found.assignee, found.account_id) == (SYSTEM_OWNER, "vmg")

@@ -26,7 +26,7 @@ def test_a_contract_in_force_goes_to_activation_before_any_tier() -> None:
     assert queue(gpo_covered=True, tier="T1") == ("CONTRACT_ACTIVATION", "gpo-activation")
 
 
-def test_t30_a_contract_of_a_competitor_is_no_activation() -> None:
+def test_T30_a_contract_of_a_competitor_is_no_activation() -> None:
     assert queue(gpo_covered=True, motion="DISPLACEMENT", tier="T1") == ("DISPLACEMENT", "displacement")
     assert queue(gpo_covered=True, motion="CONTRACT_ACTIVATION") == ("CONTRACT_ACTIVATION", "gpo-activation")
 

@@ -205,6 +205,36 @@ def test_R63_lines_payers_and_technology_restated_by_the_vendor() -> None:
     assert seen.flags()["1"].endswith("; and 1 more")
 
 
+def test_R63_the_marks_of_strength_and_of_government_are_the_policys() -> None:
+    was = {"oncology_share_bp": 1000, "medicare_days_bp": 3000, "medicaid_days_bp": 2000}
+    now = {**was, "oncology_share_bp": 1600, "medicare_days_bp": 4100}
+    tables: Any = {"firms": [firm("1", "Mercy", **now)], "previous_firms": [firm("1", "Mercy", **was)]}
+    policies = MAPPINGS.policies
+    strict = policies.segments.model_copy(
+        update={
+            "strength": policies.segments.strength.model_copy(update={"strong_share_bp": 2000}),
+            "payers": policies.segments.payers.model_copy(update={"gov_heavy_above_bp": 7000}),
+        }
+    )
+    changed = MAPPINGS.model_copy(update={"policies": policies.model_copy(update={"segments": strict})})
+    kinds = ("SERVICE_LINE_CHANGE", "PAYER_CONTRACT")
+    assert [len(look(**tables).events(kind)) for kind in kinds] == [1, 1]
+    assert [len(look(mappings=changed, **tables).events(kind)) for kind in kinds] == [0, 0]
+
+
+def test_R23_medicare_advantage_counts_as_the_policy_says_in_events_too() -> None:
+    was = {"medicare_days_bp": 3500, "medicaid_days_bp": 2000, "medicare_advantage_days_bp": 0}
+    tables: Any = {
+        "firms": [firm("1", "Mercy", **{**was, "medicare_advantage_days_bp": 1200})],
+        "previous_firms": [firm("1", "Mercy", **was)],
+    }
+    tiers = MAPPINGS.policies.tiers
+    other = tiers.model_copy(update={"assumptions": {**tiers.assumptions, "ma_counts_as": "commercial"}})
+    commercial = MAPPINGS.model_copy(update={"policies": MAPPINGS.policies.model_copy(update={"tiers": other})})
+    assert len(look(**tables).events("PAYER_CONTRACT")) == 1
+    assert look(mappings=commercial, **tables).events("PAYER_CONTRACT") == []
+
+
 def test_R63_a_contract_that_begins_touches_the_holder_and_its_members() -> None:
     contract = {"feed": "facts", "firm_id": "900", "fact": "gpo_contract", "category": "infusion_pumps"}
     said = {**contract, "value": "Premier", "valid_from": AS_OF, "file": "f.csv", "row": 2}
