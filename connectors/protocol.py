@@ -163,6 +163,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class IndexedSource(Source, Protocol):
+    """A source whose deltas come from an index that shows a change some time after it was made."""
+
+    def records(self, native_object: str, record_ids: Sequence[str], fields: Sequence[str]) -> tuple[NativeRecord, ...]:
+        """Records as they stand, past the index; those that are gone are left out."""
+        ...
+
+
 class Target(Protocol):
     """Writes one CRM, and reads records just before and just after."""
 

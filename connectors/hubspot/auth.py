@@ -22,6 +22,11 @@ class StaticToken:
 
     token: str = field(repr=False)
 
+    @property
+    def lasting(self) -> str:
+        """What stays the same for as long as the installation does."""
+        return self.token
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshGrant:
@@ -30,6 +35,11 @@ class RefreshGrant:
     client_id: str
     client_secret: str = field(repr=False)
     refresh_token: str = field(repr=False)
+
+    @property
+    def lasting(self) -> str:
+        """What stays the same for as long as the installation does."""
+        return self.refresh_token
 
 
 Credentials = StaticToken | RefreshGrant

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -75,6 +76,7 @@ class HubSpotSession:
         )
         self._tokens = self._token_source(credentials)
         self._is_private = isinstance(credentials, StaticToken)
+        self._mark = sha256(f"platbook portal {credentials.lasting}".encode()).hexdigest()[:12]
         self._token_info: Mapping[str, Any] | None = None
         self.transport = Transport(wire, self.meter, self._tokens.bearer)
         self._apis: dict[tuple[str, str], Any] = {}
@@ -103,9 +105,12 @@ class HubSpotSession:
         return str(told.get("appId") or told.get("app_id") or "")
 
     def portal_id(self) -> str:
-        """The portal that the token belongs to; "" where HubSpot does not say."""
+        """The portal that the token belongs to; where HubSpot does not say, a mark of the installation.
+
+        Other credentials have another mark, so that another portal is never taken for this one.
+        """
         told = self._told_of_token()
-        return str(told.get("hubId") or told.get("hub_id") or "")
+        return str(told.get("hubId") or told.get("hub_id") or f"unnamed-{self._mark}")
 
     def _told_of_token(self) -> Mapping[str, Any]:
         """What HubSpot says about the token; {} where it says nothing. Asked once, counted as a login."""

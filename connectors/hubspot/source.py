@@ -10,7 +10,7 @@ from urllib.parse import quote
 from connectors.errors import Fatal, Rejected, Retriable
 from connectors.hubspot import associations
 from connectors.hubspot.records import MERGED_IDS, OBJECT_ID, VERSION, property_names
-from connectors.hubspot.responses import SYSTEM
+from connectors.hubspot.responses import SYSTEM, RefusedToken
 from connectors.hubspot.session import HubSpotSession
 from connectors.protocol import NativeField, NativeRecord, Org, Page
 
@@ -54,14 +54,13 @@ class HubSpotSource:
         )
 
     def _details(self) -> Mapping[str, Any]:
-        """What HubSpot says about the account; a token that may not ask that still tells its portal."""
+        """What HubSpot says about the account, or what the token tells where it may not ask that."""
         try:
             return self._session.fetch("/account-info/v3/details")
+        except RefusedToken:
+            raise
         except (Fatal, Rejected):
-            portal = self._session.portal_id()
-            if not portal:
-                raise
-            return {"portalId": portal}
+            return {"portalId": self._session.portal_id()}
 
     def describe(self, native_object: str) -> tuple[NativeField, ...]:
         """The properties of companies or deals, sorted by name; the fixed fields of owners."""
@@ -86,6 +85,14 @@ class HubSpotSource:
         if since is None:
             return self._all(native_object, fields)
         return self._changed(native_object, fields, since)
+
+    def records(self, native_object: str, record_ids: Sequence[str], fields: Sequence[str]) -> tuple[NativeRecord, ...]:
+        """The records in use with these ids as they stand, past the search index; 100 a call."""
+        names = _properties(native_object, fields)
+        found: list[NativeRecord] = []
+        for part in associations.chunks(record_ids, LIST_PAGE):
+            found += self._read_batch(native_object, part, names)
+        return tuple(found)
 
     def _owners(self) -> Iterator[Page]:
         for archived in (False, True):
@@ -136,14 +143,20 @@ class HubSpotSource:
         """Fill in properties that do not fit into a URL, by one batch read a page."""
         if not records:
             return
-        body = {"inputs": [{"id": record["id"]} for record in records], "properties": list(names)}
-        body["propertiesWithHistory"] = []
+        ids = [str(record["id"]) for record in records]
+        read = self._read_batch(native_object, ids, names, archived=archived)
+        by_id = {str(found["id"]): found.get("properties") or {} for found in read}
+        for record in records:
+            record["properties"] = by_id.get(str(record["id"]), record.get("properties"))
+
+    def _read_batch(
+        self, native_object: str, record_ids: Sequence[str], names: Sequence[str], *, archived: bool = False
+    ) -> list[dict[str, Any]]:
+        body = {"inputs": [{"id": one} for one in record_ids], "properties": list(names), "propertiesWithHistory": []}
         batch = self._session.objects(native_object).batch_api
         asked = {"archived": True} if archived else {}
         answer = self._session.read(f"POST /objects/{native_object}/batch/read", batch.read, body, **asked)
-        by_id = {str(found["id"]): found.get("properties") or {} for found in answer.get("results") or ()}
-        for record in records:
-            record["properties"] = by_id.get(str(record["id"]), record.get("properties"))
+        return list(answer.get("results") or ())
 
     def _searched(self, native_object: str, fields: Sequence[str], since: str) -> Iterator[tuple[NativeRecord, ...]]:
         """Every page is anchored at the last id, never at an offset or a date.

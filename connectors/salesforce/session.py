@@ -23,6 +23,7 @@ from simple_salesforce.api import Salesforce
 from connectors.errors import ConnectorError, Fatal, Rejected, Retriable
 from connectors.http import retry_after_s
 from connectors.protocol import CallMeter
+from connectors.salesforce.ids import is_id, to_18
 from connectors.salesforce.responses import (
     SYSTEM,
     Reply,
@@ -141,6 +142,12 @@ class Session(Salesforce):
                 told = self.call("GET", _USER_INFO, route="userinfo", is_write=False).body
                 self._http.identity_url = _identity_of(told)
         return self._http.identity_url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def organization_id(self) -> str:
+        """Give the organisation's id of 18 characters as the login told it; "" where it did not."""
+        told = self._http.identity_url.rstrip("/").rpartition("/")[0].rpartition("/")[2]
+        return to_18(told) if is_id(told) else ""
 
     @property
     def data_path(self) -> str:

@@ -19,6 +19,7 @@ from connectors.salesforce.session import Session
 _MERGEABLE = frozenset({"Account", "Contact", "Lead"})
 _STAMPS = ("SystemModstamp", "LastModifiedDate", "CreatedDate")  # best first: the first also moves for automation
 _NEVER_DELETED = frozenset({"User", "Organization", "UserRole", "Profile"})
+_NOT_SHOWN = frozenset({"INVALID_TYPE", "INVALID_FIELD", "INSUFFICIENT_ACCESS"})
 _QUERY_OPTIONS = {"Sforce-Query-Options": f"batchSize={PAGE_ROWS}"}
 
 
@@ -37,9 +38,14 @@ class SalesforceSource:
         self._described_lock = threading.Lock()
 
     def org(self) -> Org:
-        """Give the organisation and the user behind the credentials. One call."""
-        query = soql.select("Organization", ("Id", "Name", "IsSandbox"), limit=1)
-        records = self._first_page(query, resource="query", route="organization").get("records") or []
+        """Give the organisation and the user behind the credentials. One call.
+
+        Where the Organization record is not visible, the login still tells its id.
+        """
+        user_id, login_org = self.session.identify(), self.session.organization_id
+        records = self._organization()
+        if not records and login_org:
+            records = [{"Id": login_org}]
         if not records:
             raise Fatal(
                 "Salesforce: the Organization record is not visible; give the integration user 'View Setup'",
@@ -50,9 +56,18 @@ class SalesforceSource:
             org_id=to_18(record["Id"]),
             name=record.get("Name") or "",
             api_version=str(self.session.sf_version),
-            user_id=self.session.identify(),
+            user_id=user_id,
             is_sandbox=record.get("IsSandbox"),
         )
+
+    def _organization(self) -> list[dict[str, Any]]:
+        query = soql.select("Organization", ("Id", "Name", "IsSandbox"), limit=1)
+        try:
+            return self._first_page(query, resource="query", route="organization").get("records") or []
+        except Fatal as error:
+            if error.code not in _NOT_SHOWN:
+                raise
+            return []
 
     def describe(self, native_object: str) -> tuple[NativeField, ...]:
         """Give the object's fields in the order of the CRM. One call."""

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from connectors.errors import Fatal, Retriable
+from connectors.hubspot.auth import StaticToken
 from connectors.hubspot.session import HubSpotSession
 from connectors.hubspot.source import HubSpotSource
-from tests.unit.connectors.hubspot.conftest import Reply, Script, Seen
+from tests.unit.connectors.hubspot.conftest import Connect, Reply, Script, Seen
 
 
 def company(number: int, **properties: Any) -> dict[str, Any]:
@@ -83,10 +84,18 @@ def test_a_token_that_may_not_ask_about_the_account_still_tells_its_portal(
     assert (org.org_id, org.user_id, org.is_sandbox) == ("4711", "9", None)
 
 
-def test_a_portal_that_nobody_tells_is_an_error(script: Script, session: HubSpotSession) -> None:
-    script.say(Reply(status=403, body={"category": "MISSING_SCOPES"}))
-    with pytest.raises(Fatal, match="MISSING_SCOPES"):
+def test_a_portal_that_nobody_tells_is_known_by_the_credentials(script: Script, connect: Connect) -> None:
+    script.say(Reply(status=404, body=b"<html>"))
+    first, again, other = (HubSpotSource(connect(StaticToken(word))).org().org_id for word in ("a", "a", "b"))
+    assert first == again != other
+    assert first.startswith("unnamed-")
+
+
+def test_a_refused_token_names_no_portal(script: Script, session: HubSpotSession) -> None:
+    script.say(Reply(status=401, body={"category": "INVALID_AUTHENTICATION"}))
+    with pytest.raises(Fatal, match="not accepted"):
         HubSpotSource(session).org()
+    assert len(script.seen) == 1
 
 
 def test_archived_is_asked_for_only_when_wanted(script: Script, session: HubSpotSession) -> None:

@@ -224,6 +224,15 @@ def test_the_organisation_is_named_with_the_user_that_acts(
     assert (org.user_id, org.api_version) == ("005000000000001AAA", "62.0")
 
 
+@pytest.mark.parametrize("code", ["INVALID_TYPE", "INVALID_FIELD"])
+def test_an_organisation_that_is_not_shown_is_known_by_the_login(
+    source: SalesforceSource, wire: responses.RequestsMock, code: str
+) -> None:
+    wire.get(f"{DATA}/query", status=400, json=[{"errorCode": code, "message": "no"}])
+    org = source.org()
+    assert (org.org_id, org.user_id, org.is_sandbox) == ("00D000000000001EAA", USER_ID, None)
+
+
 USER_INFO = "https://acme.my.salesforce.com/services/oauth2/userinfo"
 
 
@@ -249,10 +258,14 @@ def test_who_acts_is_asked_for_once_where_the_login_does_not_say(
         assert source.meter.by_route["userinfo"] == 1
 
 
-def test_an_organisation_that_cannot_be_seen_is_fatal(source: SalesforceSource, wire: responses.RequestsMock) -> None:
-    wire.get(f"{DATA}/query", json=_page(total=0))
-    with pytest.raises(Fatal, match="not visible"):
-        source.org()
+def test_an_organisation_that_nobody_tells_is_fatal(policy: RetryPolicy) -> None:
+    with responses.RequestsMock() as wire:
+        wire.post(TOKEN_URL, json={"access_token": "t", "instance_url": HOST})
+        wire.get(USER_INFO, status=403, json=[{"errorCode": "FORBIDDEN", "message": "no"}])
+        wire.get(f"{DATA}/query", json=_page(total=0))
+        login = ClientCredentials(client_id="id", client_secret="word", login_url=HOST)
+        with pytest.raises(Fatal, match="not visible"):
+            SalesforceSource(connect(login, policy=policy)).org()
 
 
 def test_the_instant_that_changes_are_complete_to_is_the_crm_own(
