@@ -1,12 +1,13 @@
-"""A tier in words: every predicate with the facts it rests on, and what would make it true."""
+"""A tier in words: every predicate with the facts it rests on, and what would change it and the tier."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
-from mappings.expressions import Expr, evaluate, parse
+from mappings.expressions import Expr, Ref, evaluate, parse, walk
 from mappings.policy import TierPolicy
 from sync.segmentation.predicates import facts_of, parse_rules, wanted
 
@@ -43,15 +44,33 @@ def _percent(value: str) -> str:
 
 
 def _better(policy: TierPolicy, letters: Mapping[str, str]) -> Iterator[str]:
-    """Single predicates that, were they true, would earn a tier that is not earned now."""
+    """What would earn each tier that is not earned now, in the fewest predicates, and what would lose this one."""
     truth = {name: _TRUTH[letter] for name, letter in letters.items()}
-    for tier in policy.tiers:
-        expr = parse(tier.when)
+    tiers = [(tier.id, parse(tier.when)) for tier in policy.tiers]
+    for id_, expr in tiers:
         if _holds(expr, truth):
+            losses = [name for name, value in truth.items() if value and not _holds(expr, {**truth, name: False})]
+            if losses:
+                yield f"{id_} would be lost without {' or '.join(sorted(losses))}"
             return
-        lifts = [name for name, value in truth.items() if not value and _holds(expr, {**truth, name: True})]
-        if lifts:
-            yield f"{tier.id} would be earned by {' or '.join(sorted(lifts))} alone"
+        ways = _lifts(expr, truth)
+        if ways:
+            alone = " alone" if len(ways[0]) == 1 else ""
+            yield f"{id_} would be earned by {' or '.join(' with '.join(way) for way in ways)}{alone}"
+
+
+def _lifts(expr: Expr, truth: Mapping[str, bool | None]) -> list[tuple[str, ...]]:
+    """The smallest sets of predicates that, were they true, would make it hold; at most five, in order of names."""
+    open_ = sorted({e.name for e in walk(expr) if isinstance(e, Ref)} & {n for n, value in truth.items() if not value})
+    for size in range(1, len(open_) + 1):
+        ways = [way for way in combinations(open_, size) if _holds(expr, {**truth, **dict.fromkeys(way, True)})]
+        if ways:
+            return ways[:_WAYS]
+    return []
+
+
+_WAYS = 5
+"""Ways to a tier that are told."""
 
 
 def _holds(expr: Expr, truth: Mapping[str, bool | None]) -> bool:
