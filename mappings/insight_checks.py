@@ -223,7 +223,8 @@ def check_kpis(document: Document, policy: KpiPolicy) -> Problems:
         for name in ("win_rate_bp", "cycle_months", "deal_usd"):
             low, high = getattr(mark, name)
             if not 0 <= low <= high:
-                yield document.problem(("benchmarks", key, name), f"{name} runs from {low} to {high}")
+                fact = f"{name} runs from {low} to {high}; expected the lower figure first, and none below 0"
+                yield document.problem(("benchmarks", key, name), fact)
         for index, kind in enumerate(mark.org_types):
             if kind not in ORG_TYPES:
                 where: Path = ("benchmarks", key, "org_types", index)
