@@ -15,14 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.errors import Rejected
-from connectors.protocol import NativeField, Org
+from connectors.protocol import IndexedSource, NativeField, Org
 from jobs.floors import pull_floor
 from jobs.history import history_rows
 from jobs.tables import OBJECT_KEYS, from_rows, merge, object_schema
 from jobs.wiring import Connection, Wired
 from mappings.canonical import MANAGED
 from mappings.schema import ObjectMap
+from mappings.transforms import instant as as_instant
 from mappings.translate import Translate, deleted_ids, native_fields, translator
+from store import journal
 from store.database import instant
 from store.snapshots import Snapshot
 
@@ -32,7 +34,14 @@ OVERLAP = timedelta(minutes=10)
 WHOLE = frozenset({"user", "team_member"})
 """Always read whole: small, and a removal leaves no trace in a delta."""
 
-STAMPS = {"account": "version", "opportunity": None, "field_change": "changed_at"}
+WHOLE_EVERY = timedelta(hours=24)
+"""How long records are read by deltas alone: what an index or a transaction showed later than the overlap, and what was
+removed without a trace, comes with the next reading of everything."""
+
+DELTAS_END = frozenset({"account", "opportunity"})
+"""Read whole now and then; history only grows, and grows large."""
+
+STAMPS = {"account": "modified_at", "opportunity": None, "field_change": "changed_at"}
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -94,7 +103,8 @@ class _Puller:
         self._org = org
         self._full = full
         self._progress = progress
-        self._cursor = instant(wired.now())
+        self._now = wired.now()
+        self._cursor = instant(self._now)
         self._gone: list[str] = []
         self.missing: tuple[str, ...] = ()
 
@@ -106,12 +116,17 @@ class _Puller:
             if described is None:
                 yield ObjectPull(object=name, mode="absent", seen=0, total=0, deleted=0, snapshot_id="")
                 continue
-            result, delta = self._object(name, object_map, described)
-            if name == "account" and result.mode == "delta":
-                moved = delta["record_id"].to_pylist()
+            result, brought, before = self._object(name, object_map, described)
+            if name == "account" and before is not None:
+                moved = _moved(before, brought, is_delta=result.mode == "delta")
             yield result
-        if "field_change" not in self._connection.map.objects:
+        if self._keeps_history:
             yield self._history(moved)
+
+    @property
+    def _keeps_history(self) -> bool:
+        """Tell whether the CRM keeps history with each record; else it is an object, pulled like others."""
+        return "field_change" not in self._connection.map.objects
 
     def _describe(self, object_map: ObjectMap) -> tuple[NativeField, ...] | None:
         """The object's fields, or None where this org has no such object (account teams are a feature to switch on)."""
@@ -122,24 +137,55 @@ class _Puller:
 
     def _object(
         self, name: str, object_map: ObjectMap, described: Sequence[NativeField]
-    ) -> tuple[ObjectPull, pa.Table]:
+    ) -> tuple[ObjectPull, pa.Table, pa.Table | None]:
+        """What it brought, the rows that came, and the rows that were there before."""
         last = self._wired.snapshots.current(self._connection.id, name)
         visible = frozenset(field.name for field in described)
         wanted, missing = native_fields(object_map, visible)
         fields_changed = last is not None and last.meta.get("fields") != sorted(wanted)
-        since = None if self._full or name in WHOLE or last is None or fields_changed else _since(last)
+        if self._full or name in WHOLE or fields_changed or self._is_due(name, last):
+            since = None
+        else:
+            since = None if last is None else _since(last)
         schema = object_schema(name, object_map)
         translate = self._translator(name, object_map, visible)
         delta = from_rows(self._pages(name, object_map, wanted, since, translate), schema)
-        current = self._wired.snapshots.read(last) if last is not None and since is not None else None
+        is_compared = since is not None or (name == "account" and self._keeps_history)
+        before = self._wired.snapshots.read(last) if last is not None and is_compared else None
+        current = before if since is not None else None
         table = merge(current, delta, OBJECT_KEYS[name], stamp=STAMPS.get(name), gone=self._gone)
         if name == "account":
+            table = self._past_the_index(table, object_map, wanted, translate, last if since is not None else None)
             self._cursor = _earliest(self._cursor, table)
-        meta = self._meta(name, wanted, missing, described, object_map)
+        whole_at = instant(self._now) if since is None or last is None else last.meta.get("whole_at", "")
+        meta = {**self._meta(name, wanted, missing, described, object_map), "whole_at": whole_at}
         saved = self._wired.snapshots.save(
             self._connection.id, name, table, cursor=self._cursor, complete=since is None, meta=meta
         )
-        return _result(name, since, delta.num_rows, table, saved), delta
+        return _result(name, since, delta.num_rows, table, saved), delta, before
+
+    def _past_the_index(
+        self, table: pa.Table, object_map: ObjectMap, wanted: Sequence[str], translate: Translate, last: Snapshot | None
+    ) -> pa.Table:
+        """The accounts of a delta; those whose index does not show yet what we wrote are read again, by their ids."""
+        source = self._connection.source
+        if last is None or not isinstance(source, IndexedSource):
+            return table
+        with self._wired.database.read() as conn:
+            ended = journal.versions_ended(conn, self._connection.id, since=last.meta.get("whole_at", ""))
+        shown = dict(zip(table["record_id"].to_pylist(), table["modified_at"].to_pylist(), strict=True))
+        behind = [
+            one for one, version in ended.items() if one in shown and (shown[one] or "") <= (as_instant(version) or "")
+        ]
+        if not behind:
+            return table
+        rows = translate(source.records(object_map.native, sorted(behind), wanted))
+        return merge(table, from_rows([rows], table.schema), OBJECT_KEYS["account"], stamp=STAMPS["account"])
+
+    def _is_due(self, name: str, last: Snapshot | None) -> bool:
+        """Tell whether the last reading of everything is too long ago, or not known."""
+        whole_at = last.meta.get("whole_at", "") if last is not None else ""
+        return name in DELTAS_END and whole_at <= instant(self._now - WHOLE_EVERY)
 
     def _translator(self, name: str, object_map: ObjectMap, visible: frozenset[str]) -> Translate:
         crm_map = self._connection.map
@@ -209,6 +255,15 @@ class _Puller:
         table = merge(current, delta, OBJECT_KEYS["field_change"], stamp="changed_at")
         saved = self._wired.snapshots.save(self._connection.id, "field_change", table, cursor=self._cursor)
         return _result("field_change", "delta", delta.num_rows, table, saved)
+
+
+def _moved(before: pa.Table, brought: pa.Table, *, is_delta: bool) -> list[str]:
+    """Give the accounts that are to be looked at: all of a delta, of everything those with another version."""
+    if is_delta:
+        return list(brought["record_id"].to_pylist())
+    known = dict(zip(before["record_id"].to_pylist(), before["version"].to_pylist(), strict=True))
+    pairs = zip(brought["record_id"].to_pylist(), brought["version"].to_pylist(), strict=True)
+    return [record_id for record_id, version in pairs if known.get(record_id) != version]
 
 
 def _since(last: Snapshot) -> str:

@@ -78,6 +78,7 @@ def merge(
 
     A key that comes twice in `delta` (an overlapping page, a merged record) keeps the row that says where it was
     merged into, then the one with the greatest `stamp`, else the last. Rows of `current` whose first key is `gone` go.
+    A row of `current` with a greater `stamp` stays: an index that lags behind still shows the record as it was.
     """
     fresh = pl.DataFrame(pl.from_arrow(delta))
     order = [name for name in ("merged_into", stamp) if name is not None and name in fresh.columns]
@@ -88,8 +89,17 @@ def merge(
     if current is not None:
         kept = pl.DataFrame(pl.from_arrow(_aligned(current, delta.schema)))
         kept = kept.filter(~pl.col(key[0]).is_in(list(gone)))
+        fresh = _not_older(fresh, kept, key, stamp)
         fresh = pl.concat([kept.join(fresh, on=list(key), how="anti", nulls_equal=True), fresh])
     return fresh.sort(list(key)).to_arrow().cast(delta.schema)
+
+
+def _not_older(fresh: pl.DataFrame, kept: pl.DataFrame, key: Sequence[str], stamp: str | None) -> pl.DataFrame:
+    if stamp is None or stamp not in fresh.columns or stamp in key:
+        return fresh
+    held = kept.select(*key, pl.col(stamp).alias("held"))
+    joined = fresh.join(held, on=list(key), how="left", nulls_equal=True)
+    return joined.filter((pl.col(stamp) >= pl.col("held")).fill_null(True)).drop("held")
 
 
 def _aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:

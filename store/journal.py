@@ -137,6 +137,14 @@ def of_run(conn: sa.Connection, run_id: str) -> tuple[JournalRow, ...]:
     return tuple(_journal_row(row) for row in conn.execute(query).mappings())
 
 
+def versions_ended(conn: sa.Connection, connection: str, *, since: str) -> dict[str, str]:
+    """By record id, the version that the last write since then found and ended; "" where the CRM gave none."""
+    query = sa.select(journal.c.record_id, journal.c.version).where(
+        journal.c.connection == connection, journal.c.state == JournalState.VERIFIED, journal.c.at >= since
+    )
+    return {row.record_id: row.version for row in conn.execute(query.order_by(journal.c.position))}
+
+
 def of_item(conn: sa.Connection, item_id: str) -> tuple[JournalRow, ...]:
     """All rows of an item, oldest first: one per plan that sent it."""
     query = sa.select(journal).where(journal.c.item_id == item_id).order_by(journal.c.created_at, journal.c.id)

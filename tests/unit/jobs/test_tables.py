@@ -65,3 +65,9 @@ def test_tables_of_two_sources_stand_under_one_another_with_nulls_where_a_column
     both = widened([one, arrow_schema(USERS).empty_table()], USERS)
     assert both.column_names == [*USERS, "x_only"]
     assert both.to_pylist()[0]["email"] is None
+
+
+def test_a_row_that_an_index_shows_as_it_was_before_changes_nothing() -> None:
+    known = _table(("1", "now", "b"), ("2", "same", "b"))
+    merged = merge(known, _table(("1", "before", "a"), ("2", "moved", "b")), ["record_id"], stamp="modified_at")
+    assert merged["name"].to_pylist() == ["now", "moved"]
