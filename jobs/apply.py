@@ -38,6 +38,7 @@ from jobs.applying.model import (
     Work,
 )
 from jobs.applying.native import as_stored
+from jobs.applying.owners import without_departed
 from jobs.applying.permission import permitted, require_not_observing, require_own_life
 from jobs.applying.reading import read_before
 from jobs.applying.recovery import items_in_doubt, resolve_doubts, unfinished
@@ -203,7 +204,7 @@ def _write_all(run: ApplyRun, work: Sequence[Work]) -> None:
     for one in work:  # what a died run left is tried again now: until then nothing waits for it in vain
         run.results.pop(one.item_id, None)
     try:
-        for wave in waves(work):
+        for wave in waves(without_departed(run, work)):
             runnable = replace(wave, works=tuple(_without_orphans(run, wave)))
             pool = _write_wave(run, runnable, is_first=wave.connection not in tried)
             tried.add(wave.connection)

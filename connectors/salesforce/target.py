@@ -9,7 +9,7 @@ from connectors.errors import Fatal, Rejected, Retriable
 from connectors.protocol import Current, Lane, OwnedChild, TeamMember, Verdict, Write, WriteResult
 from connectors.salesforce import soql
 from connectors.salesforce.bulk import BulkLane
-from connectors.salesforce.children import HistoryEntry, field_history
+from connectors.salesforce.children import HistoryEntry, departed, field_history
 from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, CONDITIONAL_ROWS, RETRIEVE_ROWS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.responses import (
@@ -116,6 +116,10 @@ class SalesforceTarget:
     def history(self, record_ids: Sequence[str], properties: Sequence[str]) -> Mapping[str, Sequence[HistoryEntry]]:
         """Give the kept values of account fields by id as asked, newest first within a field. Read-only."""
         return field_history(self.session, record_ids, properties)
+
+    def departed(self, user_ids: Sequence[str]) -> frozenset[str]:
+        """Give those of the users who are not active: some organisations let them be made owners. Read-only."""
+        return departed(self.session, user_ids)
 
     def open_opportunities(self, record_ids: Sequence[str]) -> Mapping[str, tuple[OwnedChild, ...]]:
         """Give the open opportunities by id as asked, with their owners; none: absent. Read-only."""

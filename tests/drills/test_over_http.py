@@ -131,6 +131,20 @@ def test_a_lost_answer_is_read_and_not_sent_blindly(new_place: Places, crms: San
     assert judge(place, crms, plan_id) == {"verified": len(ACCOUNTS) + len(COMPANIES)}
 
 
+def test_nobody_who_has_left_since_the_plan_becomes_an_owner(tmp_path: Path, crms: Sandbox) -> None:
+    place = Places(tmp_path, None)()
+    plan_id = plan(place)
+    crms.world.settings.allow_inactive_owner = True
+    crms.world.human_edit("salesforce", "User", USERS[2], {"IsActive": False}, by=HUMAN)
+    finish(place, crms, plan_id)
+    states = judge(place, crms, plan_id)
+    assert states == {"verified": len(ACCOUNTS) + len(COMPANIES) - 5, "blocked": 5}
+    assert USERS[2] not in {one["OwnerId"] for one in crms.world.rows("salesforce", "Account")}
+    crms.world.human_edit("salesforce", "User", USERS[2], {"IsActive": True}, by=HUMAN)
+    finish(place, crms, plan_id)
+    assert judge(place, crms, plan_id) == {"verified": len(ACCOUNTS) + len(COMPANIES)}
+
+
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_edits_just_after_our_write_stand_and_our_write_is_in_the_audit(
     new_place: Places, crms: Sandbox, is_lost: bool
