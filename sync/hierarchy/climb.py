@@ -14,7 +14,7 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.frames import stack
-from sync.world import INT, TEXT
+from sync.world import INT, TEXT, World
 
 Vendor = tuple[str, str]  # feed, vendor id
 _SYSTEM = ("feed", "vendor_id", "root", "root_name")
@@ -43,6 +43,19 @@ class Systems:
         """The name that most rows give it, the lower where as many give another."""
         counts = self.names.get(system)
         return min(counts, key=lambda name: (-counts[name], name)) if counts else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a vendor said of systems last, and what it says now."""
+
+    past: Systems
+    present: Systems
+
+
+def told(world: World, engine: Engine) -> Told:
+    """The systems of both deliveries of a world."""
+    return Told(past=systems(world.previous_firms, engine), present=systems(world.firms, engine))
 
 
 def systems(firms: Frame, engine: Engine) -> Systems:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sync.engine import Engine, Frame
 from sync.frames import certain, conform, first_by, null, stack, text
-from sync.hierarchy.climb import silent, systems
+from sync.hierarchy.climb import Told, silent, told
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 EDGES: Schema = {
@@ -63,10 +63,11 @@ class FeedEdges:
     blanks: Frame  # firms whose system vanished: feed, firm_id, account_id, name, previous_idn, ref
 
 
-def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
+def feed_edges(world: World, links: Frame, engine: Engine, said: Told | None = None) -> FeedEdges:
     """Edges of the newest delivery, and those carried on from the one before for firms that went blank."""
+    said = said or told(world, engine)
     blanks = engine.materialize(_vanished(world, links))
-    pairs = engine.materialize(_distinct_pairs(world, blanks, engine))
+    pairs = engine.materialize(_distinct_pairs(world, blanks, said, engine))
     ids = engine.materialize(_account_ids(pairs, world, links, engine))
     edges = pairs.join(
         ids.select("feed", nw.col("vendor_id").alias("child_vendor"), nw.col("account_id").alias("child")),
@@ -77,13 +78,13 @@ def feed_edges(world: World, links: Frame, engine: Engine) -> FeedEdges:
         on=["feed", "parent_vendor"],
         how="inner",
     )
-    told = edges.filter(nw.col("child") != nw.col("parent")).select(
+    plain = edges.filter(nw.col("child") != nw.col("parent")).select(
         *("child", "parent", "state", "effective_from", "effective_to"),
         nw.col("feed").alias("source"),
         nw.col("ref").alias("source_ref"),
     )
     # Kept is what differs from edge to edge; what all of them have in common is put beside it where it is read.
-    described = engine.materialize(told).with_columns(
+    described = engine.materialize(plain).with_columns(
         kind=nw.lit("SITE_OF"),
         control=nw.lit("UNKNOWN"),
         confidence_bp=nw.lit(FEED_CONFIDENCE_BP),
@@ -98,15 +99,15 @@ _PAIR = ("feed", "child_vendor", "parent_vendor")
 _PAIRS: Schema = dict.fromkeys((*_PAIR, "ref", "effective_from", "effective_to", "state"), TEXT)
 
 
-def _distinct_pairs(world: World, blanks: Frame, engine: Engine) -> Frame:
+def _distinct_pairs(world: World, blanks: Frame, said: Told, engine: Engine) -> Frame:
     """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out.
 
     Pairs that the delivery before did not have begin with this one, and those it had instead ended then.
     """
     firm, blank = ["feed", "firm_id"], blanks.select("feed", "firm_id")
     kept = world.previous_firms.join(blank, on=firm, how="semi")
-    told = [_vendor_pairs(world.firms.join(blank, on=firm, how="anti")), _vendor_pairs(kept)]
-    pairs = stack([*told, _carried(world, engine)])
+    stated = [_vendor_pairs(world.firms.join(blank, on=firm, how="anti")), _vendor_pairs(kept)]
+    pairs = stack([*stated, _carried(world, said, engine)])
     apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
     once = apart.group_by(*_PAIR).agg(nw.col("ref").min())
     quiet = blank.rename({"firm_id": "child_vendor"})
@@ -116,10 +117,10 @@ def _distinct_pairs(world: World, blanks: Frame, engine: Engine) -> Frame:
     return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved), _ended(_left(world)))])
 
 
-def _carried(world: World, engine: Engine) -> Frame:
+def _carried(world: World, said: Told, engine: Engine) -> Frame:
     """Pairs of systems that are named still, with nobody above them any more: a blank ends nothing."""
-    rows = list(silent(systems(world.firms, engine), systems(world.previous_firms, engine)))
-    said = engine.table(rows, dict.fromkeys(_PAIR, TEXT))
+    rows = list(silent(said.present, said.past))
+    pairs = engine.table(rows, dict.fromkeys(_PAIR, TEXT))
     before = world.previous_firms.filter(~nw.col("idn_parent_id").is_null())
     refs = [
         before.select(
@@ -127,7 +128,7 @@ def _carried(world: World, engine: Engine) -> Frame:
         )
         for child, parent in (("idn_id", "idn_parent_id"), ("firm_id", "idn_parent_id"), ("firm_id", "idn_id"))
     ]
-    once = stack(refs).join(said, on=list(_PAIR), how="semi").group_by(*_PAIR).agg(nw.col("ref").min())
+    once = stack(refs).join(pairs, on=list(_PAIR), how="semi").group_by(*_PAIR).agg(nw.col("ref").min())
     return once.select(*_PAIR, "ref")
 
 

@@ -16,7 +16,7 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.frames import stack
-from sync.hierarchy.climb import Systems, Vendor, systems
+from sync.hierarchy.climb import Systems, Told, Vendor, told
 from sync.identity.sticky import RENUMBERED
 from sync.world import CROSSWALK, FIRMS, INT, TEXT, World
 
@@ -24,17 +24,18 @@ _FORMER = "~"  # ends an id of the delivery before that another system has now
 _IDS = ("firm_id", "idn_id", "idn_parent_id")
 
 
-def renumbered(world: World, engine: Engine) -> World:
-    """The world whose earlier delivery and crosswalk speak in the ids of the newest one."""
-    past, present = systems(world.previous_firms, engine), systems(world.firms, engine)
-    pairs = _followed(dict(_candidates(past, present)), world, engine)
+def renumbered(world: World, engine: Engine) -> tuple[World, Told]:
+    """The world whose earlier delivery and crosswalk speak in the ids of the newest one, and its systems."""
+    said = told(world, engine)
+    pairs = _followed(dict(_candidates(said.past, said.present)), world, engine)
     if not pairs:
-        return world
-    return replace(
+        return world, said
+    turned = replace(
         world,
         previous_firms=engine.materialize(_translated(world.previous_firms, pairs, engine)),
         crosswalk=_handed(world.crosswalk, pairs, engine),
     )
+    return turned, told(turned, engine)
 
 
 def _candidates(past: Systems, present: Systems) -> Iterator[tuple[Vendor, Vendor]]:
