@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +14,7 @@ from typing import Any
 import css_inline
 import jinja2
 import structlog
+from markupsafe import Markup
 
 from connectors.errors import ConnectorError, Fatal, Rejected
 from connectors.smtp.sender import Attachment, Letter, Security, SmtpSender, SmtpSettings, compose
@@ -26,6 +28,8 @@ from sync.alerting import OwnershipDigest, Person, ownership_digest
 from sync.planning.limits import unit_of
 
 log = structlog.get_logger()
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 ACCOUNTS_SHOWN = 8
 """Accounts named under one move; the diff log has them all."""
@@ -90,12 +94,12 @@ def compose_guard_stop(wired: Wired, mail: Mail) -> Letter:
         "rules": stored.header.ruleset_digest[:12],
         "who": terms_of(wired.database, wired.mappings.policies.conflicts, stored.header).says,
     }
-    html = _environment().get_template("guard-stop.html.j2").render(values)
+    html = templates().get_template("guard-stop.html.j2").render(values)
     return Letter(
         message_id=mail.message_id,
         to=(mail.recipient,),
         subject=subject,
-        text=_environment().get_template("guard-stop.txt.j2").render(values),
+        text=templates().get_template("guard-stop.txt.j2").render(values),
         html=css_inline.inline(html, keep_style_tags=False),
         attachments=(),
     )
@@ -122,12 +126,12 @@ def compose_digest(wired: Wired, mail: Mail) -> Letter:
         "audit": mail.payload.get("audit_head"),
         "rules": stored.header.ruleset_digest[:12],
     }
-    html = _environment().get_template("ownership-digest.html.j2").render(values)
+    html = templates().get_template("ownership-digest.html.j2").render(values)
     return Letter(
         message_id=mail.message_id,
         to=(mail.recipient,),
         subject=digest.subject,
-        text=_environment().get_template("ownership-digest.txt.j2").render(values),
+        text=templates().get_template("ownership-digest.txt.j2").render(values),
         html=css_inline.inline(html, keep_style_tags=False),
         attachments=(_csv(digest),) if policy.attach_csv and not policy.redact_accounts else (),
     )
@@ -208,12 +212,18 @@ def _csv(digest: OwnershipDigest) -> Attachment:
     return Attachment(name=f"owner-changes-{digest.plan_id}.csv", content=stream.getvalue().encode("utf-8-sig"))
 
 
-def _environment() -> jinja2.Environment:
+def _on_one_line(value: Any) -> Any:
+    """A name with line ends or control characters in it must not look like lines of the letter, or steer a reader."""
+    return _CONTROL.sub(" ", value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def templates() -> jinja2.Environment:
     """Templates of this folder; HTML is escaped, and a name that a template does not get is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (files("jobs") / "templates" / name).read_text(encoding="utf-8")),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
+        finalize=_on_one_line,
         keep_trailing_newline=True,
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"

@@ -22,18 +22,19 @@ _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(
 _EPOCH_MS = re.compile(r"[0-9]{11,14}\Z")
 _US_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\Z")
 _MAX_CENTS = 2**62  # well inside a 64-bit column
+_HALVES = re.compile("[\ud800-\udfff]")
 _TRUE = frozenset(("true", "yes", "y", "1", "t"))
 _FALSE = frozenset(("false", "no", "n", "0", "f"))
 
 
 def clean_text(value: Any) -> str | None:
-    """Trimmed NFC text; None for nothing."""
+    """Trimmed NFC text; None for nothing. Half a character, as of a cut emoji, is U+FFFD: no file can hold it."""
     if value is None:
         return None
     text = value if isinstance(value, str) else _plain(value)
     text = text.strip()
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text).strip()
+        text = unicodedata.normalize("NFC", _HALVES.sub("\ufffd", text)).strip()
     return text or None
 
 

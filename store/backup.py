@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import tarfile
 import tempfile
@@ -26,6 +27,9 @@ from store.decisions import Person
 from store.files import ParquetFiles
 from store.snapshots import pointed_at
 from store.tables import lease, metadata
+
+_TABLE, _FILE = re.compile(r"[a-z_]{1,63}", re.ASCII), re.compile(r"[0-9a-f]{64}", re.ASCII)
+"""Names that a manifest may have: they become parts of statements and paths."""
 
 FORMAT = 1
 MANIFEST, DATABASE, FILES = "manifest.json", "database", "snapshots/"
@@ -331,6 +335,8 @@ def _manifest(archive: tarfile.TarFile, source: Path) -> Manifest:
         found = Manifest(**json.load(_member(archive, MANIFEST, source)))
     except (ValueError, TypeError) as exc:
         raise _damaged(source, "its manifest cannot be read") from exc
+    names = (*((_TABLE, one) for one in found.counts), *((_FILE, one) for one in found.files))
+    _require(source, all(form.fullmatch(one) for form, one in names), "its manifest names what no backup has")
     _require(source, found.format == FORMAT, f"it has format {found.format}, this version reads {FORMAT}")
     return found
 

@@ -251,7 +251,7 @@ def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "postgresql":
-            return parsed.set(drivername="postgresql+psycopg")
+            return _hiding(parsed.set(drivername="postgresql+psycopg"))
     except sa.exc.ArgumentError as exc:
         raise StoreError("database URL", "it cannot be read", "Give sqlite:///FILE or postgresql://...") from exc
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
@@ -259,6 +259,17 @@ def _parsed(url: str) -> sa.URL:
             "database URL", "it is neither a SQLite file nor PostgreSQL", "Give sqlite:///FILE or postgresql://..."
         )
     return parsed
+
+
+def _hiding(url: sa.URL) -> sa.URL:
+    """The address with a password of its query where passwords are: there it would be shown, and be in arguments."""
+    if "sslpassword" in url.query:
+        remedy = "Keep the key without one, readable by Platbook only"
+        raise StoreError("database URL", "it carries sslpassword, which others could read", remedy)
+    found = url.query.get("password")
+    if not isinstance(found, str):
+        return url
+    return url.set(password=url.password or found).difference_update_query(["password"])
 
 
 def _alembic_config() -> Config:

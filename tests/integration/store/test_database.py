@@ -101,6 +101,15 @@ def test_a_database_of_a_newer_version_is_refused_before_anything_is_migrated(da
         database.migrate()
 
 
+def test_a_password_in_the_query_of_an_address_is_not_shown() -> None:
+    database = Database("postgresql://host/name?user=u&password=c4n4ry&sslmode=require")
+    assert "c4n4ry" not in database.subject
+    assert (database.url.password, dict(database.url.query)) == ("c4n4ry", {"user": "u", "sslmode": "require"})
+    with pytest.raises(StoreError, match="sslpassword") as refused:
+        Database("postgresql://host/name?sslpassword=c4n4ry")
+    assert "c4n4ry" not in str(refused.value)
+
+
 def test_a_locked_database_is_one_clear_error(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     one, two = Database(url), Database(url, busy_timeout_s=0.05)

@@ -163,6 +163,7 @@ def test_dates_are_iso_or_unknown(value, expected):
     [
         ("  Café ", FieldType.TEXT, "Café"),
         ("Cafe\u0301", FieldType.TEXT, "Café"),
+        ("Sunrise \ud83d", FieldType.TEXT, "Sunrise \ufffd"),  # an emoji cut in half by somebody's length limit
         ("", FieldType.PICKLIST, None),
         ("   ", FieldType.TEXT, None),
         (True, FieldType.BOOLEAN, "true"),
