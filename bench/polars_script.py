@@ -1,7 +1,7 @@
 """The peer: the same joins and rules as the core, written by hand in Polars for one machine and this one policy.
 
 No protocol, no second engine, no policy files: the default thresholds stand in the code (`bench/peers/rules.py`). What
-it gives is what the core gives, table by table and to the digest of the plan; `bench/compare.py` checks that before
+it gives is what the core gives, table by table and to the digest of the plan; `bench/peers/check.py` checks that before
 a ratio is printed.
 """
 

@@ -82,13 +82,13 @@ def _by_code(problem: Problem) -> tuple[str, str, tuple[str, ...]]:
 def find_out(world: World, mappings: Mappings, as_of: str, engine: Engine) -> tuple[Findings, Forest]:
     """Stages 1 to 6: what is known of every account, before any CRM value is looked at for change."""
     policies = mappings.policies
-    world, said = renumbered(world, engine)
+    world, told = renumbered(world, engine)
     identity = link(world, policies.identity, mappings.places, engine)
     links = identity.links
     enriched = enrich_with_doubts(world, links, policies.survivorship, engine, as_of)
     accounts = enriched.accounts
     confirmed = engine.materialize(confirmed_facts(world, links, as_of))
-    linked = Linked(world=world, links=links, accounts=accounts, confirmed=confirmed, said=said)
+    linked = Linked(world=world, links=links, accounts=accounts, confirmed=confirmed, told=told)
     forest = grow(linked, policies.hierarchy, as_of, engine)
     tree = forest.tree
     recorded = who_decides(linked, forest, policies, as_of, engine)

@@ -6,116 +6,146 @@ says nothing: what the delivery before said of a system that is still named goes
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import narwhals as nw
 
 from sync.engine import Engine, Frame
-from sync.frames import stack
-from sync.world import INT, TEXT, World
+from sync.frames import certain, conform, null, stack
+from sync.world import BOOL, INT, TEXT, Schema, World
 
-Vendor = tuple[str, str]  # feed, vendor id
-_SYSTEM = ("feed", "vendor_id", "root", "root_name")
-
-
-@dataclass(slots=True)
-class Systems:
-    """What the rows of one delivery say of its systems."""
-
-    own: dict[Vendor, str] = field(default_factory=dict)  # by its own row: who is above it, itself where nobody is
-    told: dict[Vendor, set[str]] = field(default_factory=lambda: defaultdict(set))  # by the rows of its members
-    names: dict[Vendor, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-    @property
-    def named(self) -> set[Vendor]:
-        """Every system that a row names."""
-        return {*self.own, *self.told, *self.names}
-
-    def above(self, system: Vendor) -> str | None:
-        """Vendor id above a system, its own where it is the top; None = not said, or said in two ways."""
-        if system in self.own:
-            return self.own[system]
-        return next(iter(self.told[system])) if len(self.told.get(system, ())) == 1 else None
-
-    def name(self, system: Vendor) -> str | None:
-        """The name that most rows give it, the lower where as many give another."""
-        counts = self.names.get(system)
-        return min(counts, key=lambda name: (-counts[name], name)) if counts else None
+SYSTEMS: Schema = {
+    "feed": TEXT,
+    "vendor_id": TEXT,
+    "above": TEXT,  # vendor id above it, its own where it is the top; null = not said, or said in two ways
+    "is_told": BOOL,  # rows of members say who is above it, in one way or in several
+    "name": TEXT,  # the name that most rows give it, the lower where as many give another
+}
+"""One row per system that a row of a delivery names; unique on (feed, vendor_id)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a vendor said of systems last, and what it says now."""
+class Deliveries:
+    """The systems of the newest delivery of every feed and of what was delivered before."""
 
-    past: Systems
-    present: Systems
-
-
-def told(world: World, engine: Engine) -> Told:
-    """The systems of both deliveries of a world."""
-    return Told(past=systems(world.previous_firms, engine), present=systems(world.firms, engine))
+    now: Frame  # SYSTEMS
+    before: Frame  # SYSTEMS
 
 
-def systems(firms: Frame, engine: Engine) -> Systems:
-    """The systems of a delivery."""
-    found = Systems()
-    named = firms.filter(~nw.col("idn_id").is_null() | ~nw.col("idn_parent_id").is_null())
+_KEY = ["feed", "vendor_id"]
+_DOUBLINGS = 6  # of the height that is climbed at once: chains of more than 64 systems are followed one by one
+
+
+def deliveries(world: World, engine: Engine) -> Deliveries:
+    """The systems of both."""
+    return Deliveries(now=systems(world.firms, engine), before=systems(world.previous_firms, engine))
+
+
+def systems(firms: Frame, engine: Engine) -> Frame:
+    """SYSTEMS of a delivery."""
     columns = ("feed", "idn_id", "idn_name", "idn_parent_id", "idn_parent_name")
-    for row in engine.rows(named.group_by(*columns).agg(nw.len().cast(INT).alias("rows"))):
-        for id_, name in (("idn_id", "idn_name"), ("idn_parent_id", "idn_parent_name")):
-            if row[id_] and row[name]:
-                found.names[row["feed"], row[id_]][row[name]] += row["rows"]
-        if row["idn_id"] and row["idn_parent_id"]:
-            found.told[row["feed"], row["idn_id"]].add(row["idn_parent_id"])
-    for row in engine.rows(_own_rows(firms, named)):
-        up = row["idn_id"] if row["idn_id"] not in (None, row["firm_id"]) else row["idn_parent_id"]
-        if up:
-            found.own[row["feed"], row["firm_id"]] = up
-    return found
+    named = firms.filter(~nw.col("idn_id").is_null() | ~nw.col("idn_parent_id").is_null())
+    said = engine.materialize(named.group_by(*columns).agg(nw.len().cast(INT).alias("rows")))
+    ends = [
+        said.select("feed", nw.col(f"{end}_id").alias("vendor_id"), nw.col(f"{end}_name").alias("name"), "rows")
+        for end in ("idn", "idn_parent")
+    ]
+    called = stack(ends).filter(~nw.col("vendor_id").is_null())
+    counted = called.filter(~nw.col("name").is_null()).group_by(*_KEY, "name").agg(nw.col("rows").sum())
+    most = counted.group_by(*_KEY).agg(nw.col("rows").max())
+    names = counted.join(most, on=[*_KEY, "rows"], how="semi").group_by(*_KEY).agg(nw.col("name").min())
+    ids = called.select(*_KEY).unique()
+    found = ids.join(_own(firms, ids), on=_KEY, how="left").join(_told(said), on=_KEY, how="left")
+    agreed = nw.when(nw.col("least") == nw.col("most")).then(nw.col("least"))
+    described = found.join(names, on=_KEY, how="left").with_columns(
+        above=nw.coalesce(nw.col("own"), agreed), is_told=~nw.col("least").is_null()
+    )
+    return engine.materialize(conform(described, SYSTEMS))
 
 
-def _own_rows(firms: Frame, named: Frame) -> Frame:
-    """The rows of organisations that other rows name as their system."""
-    ids = [named.select("feed", nw.col(name).alias("firm_id")) for name in ("idn_id", "idn_parent_id")]
-    systems_ = stack(ids).filter(~nw.col("firm_id").is_null()).unique()
-    return firms.select("feed", "firm_id", "idn_id", "idn_parent_id").join(systems_, on=["feed", "firm_id"], how="semi")
+def _own(firms: Frame, ids: Frame) -> Frame:
+    """`own`: who is above a system by its own row, itself where nobody is."""
+    rows = firms.select("feed", nw.col("firm_id").alias("vendor_id"), "idn_id", "idn_parent_id")
+    nearest = nw.when(nw.col("idn_id") != nw.col("vendor_id")).then(nw.col("idn_id"))
+    return rows.join(ids, on=_KEY, how="semi").select(*_KEY, nw.coalesce(nearest, nw.col("idn_parent_id")).alias("own"))
 
 
-def tops(now: Systems, before: Systems | None, engine: Engine) -> Frame:
-    """`feed`, `vendor_id`, `root`, `root_name` of every system of a delivery."""
-    rows = []
-    for system in sorted(now.named):
-        top = (system[0], _top(system, now, before))
-        name = now.name(top) or (before.name(top) if before else None)
-        rows.append(dict(zip(_SYSTEM, (*system, top[1], name), strict=True)))
-    return engine.table(rows, dict.fromkeys(_SYSTEM, TEXT))
+def _told(said: Frame) -> Frame:
+    """`least` and `most`: who is above a system by the rows of its members."""
+    both = said.filter(~nw.col("idn_id").is_null(), ~nw.col("idn_parent_id").is_null())
+    return both.group_by("feed", nw.col("idn_id").alias("vendor_id")).agg(
+        nw.col("idn_parent_id").min().alias("least"), nw.col("idn_parent_id").max().alias("most")
+    )
 
 
-def _top(system: Vendor, now: Systems, before: Systems | None) -> str:
-    """The last one of the chain above a system; of a circle its lowest id, so that all of it have one top."""
-    feed, chain = system[0], [system[1]]
-    while True:
-        here = (feed, chain[-1])
-        up = now.above(here) or _kept(here, now, before)
-        if up is None or up == here[1]:
-            return here[1]
-        if up in chain:
-            return min(chain[chain.index(up) :])
+def tops(now: Frame, before: Frame | None, engine: Engine) -> Frame:
+    """`feed`, `vendor_id`, `root`, `root_name` of every system of a delivery, and of those above it before."""
+    known = now.select(*_KEY, "above", "is_told", "name", nw.lit(0).alias("age"))
+    if before is not None:
+        gone = before.join(now.select(*_KEY), on=_KEY, how="anti")
+        past = before.select(*_KEY, nw.col("above").alias("was_above"), nw.col("name").alias("was_called"))
+        known = stack([conform(known, SYSTEMS), conform(gone.with_columns(above=null(TEXT), is_told=_NO), SYSTEMS)])
+        known = known.join(past, on=_KEY, how="left").with_columns(
+            above=nw.coalesce("above", nw.when(~nw.col("is_told")).then(nw.col("was_above"))),
+            name=nw.coalesce("name", "was_called"),
+        )
+    steps = engine.materialize(known.select(*_KEY, nw.coalesce("above", "vendor_id").alias("root"), "name"))
+    climbed = _climbed(steps.select(*_KEY, "root"), engine)
+    names = steps.select("feed", nw.col("vendor_id").alias("root"), nw.col("name").alias("root_name"))
+    return climbed.join(names, on=["feed", "root"], how="left")
+
+
+_NO = nw.lit(value=False)
+
+
+def _climbed(steps: Frame, engine: Engine) -> Frame:
+    """The last one of the chain above each; `root` leads one step up, a top to itself."""
+    reached = steps
+    for _ in range(_DOUBLINGS):
+        reached = engine.materialize(_upwards(reached, reached))
+        moving = engine.materialize(_upwards(reached, steps, keep=True).filter(nw.col("root") != nw.col("next")))
+        if not engine.count(moving.head(1)):
+            return reached
+    follow = {(row["feed"], row["vendor_id"]): row["root"] for row in engine.rows(steps)}
+    rows = [{**row, "root": _top(row["feed"], row["vendor_id"], follow)} for row in engine.rows(moving.drop("next"))]
+    slow = engine.table(rows, dict.fromkeys((*_KEY, "root"), TEXT))
+    return engine.materialize(stack([reached.join(slow, on=_KEY, how="anti"), slow]))
+
+
+def _upwards(reached: Frame, steps: Frame, *, keep: bool = False) -> Frame:
+    """Each one led on from where it is; whoever nobody leads on stays. With `keep` the next place stands beside."""
+    ways = steps.select("feed", nw.col("vendor_id").alias("root"), nw.col("root").alias("next"))
+    led = reached.join(ways, on=["feed", "root"], how="left").with_columns(nw.coalesce("next", "root").alias("next"))
+    return led if keep else led.select(*_KEY, nw.col("next").alias("root"))
+
+
+def _top(feed: str, start: str, follow: Mapping[tuple[str, str], str]) -> str:
+    """The last one of a chain; of a circle its lowest id, so that all of it have one top."""
+    chain, places = [start], {start: 0}
+    while (up := follow.get((feed, chain[-1]), chain[-1])) not in places:
+        places[up] = len(chain)
         chain.append(up)
+    return min(chain[places[up] :])
 
 
-def _kept(system: Vendor, now: Systems, before: Systems | None) -> str | None:
-    """Who was above it in the delivery before, where this one is silent about it."""
-    if before is None or now.told.get(system):
-        return None
-    return before.above(system)
-
-
-def silent(now: Systems, before: Systems) -> Iterable[Mapping[str, str]]:
+def silent(told: Deliveries) -> Frame:
     """`feed`, `child_vendor`, `parent_vendor` that no row denies: named still, with nobody above it, as blanks are."""
-    for system in sorted(now.named):
-        up = before.above(system)
-        if up is not None and up != system[1] and now.above(system) is None and not now.told.get(system):
-            yield {"feed": system[0], "child_vendor": system[1], "parent_vendor": up}
+    past = told.before.select(*_KEY, nw.col("above").alias("parent_vendor"))
+    quiet = told.now.filter(nw.col("above").is_null(), ~nw.col("is_told")).select(*_KEY)
+    both = quiet.join(past, on=_KEY, how="inner").rename({"vendor_id": "child_vendor"})
+    return both.filter(certain(nw.col("parent_vendor") != nw.col("child_vendor")))
+
+
+def called_otherwise(told: Deliveries, engine: Engine) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """Feed, id, name before and name now of the systems whose names are not the same, letter by letter."""
+    past, present = told.before, told.now
+    keys = stack([past.select(*_KEY), present.select(*_KEY)]).unique()
+    both = keys.join(past.select(*_KEY, nw.col("name").alias("was")), on=_KEY, how="left").join(
+        present.select(*_KEY, "name"), on=_KEY, how="left"
+    )
+    changed = both.filter(
+        ~certain(nw.col("was") == nw.col("name")), ~(nw.col("was").is_null() & nw.col("name").is_null())
+    )
+    for row in engine.rows(changed):
+        yield row["feed"], row["vendor_id"], row["was"], row["name"]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sync.engine import Engine, Frame
 from sync.frames import certain, conform, first_by, null, stack, text
-from sync.hierarchy.climb import Told, silent, told
+from sync.hierarchy.climb import Deliveries, deliveries, silent
 from sync.world import BOOL, INT, TEXT, Schema, World
 
 EDGES: Schema = {
@@ -63,11 +63,11 @@ class FeedEdges:
     blanks: Frame  # firms whose system vanished: feed, firm_id, account_id, name, previous_idn, ref
 
 
-def feed_edges(world: World, links: Frame, engine: Engine, said: Told | None = None) -> FeedEdges:
+def feed_edges(world: World, links: Frame, engine: Engine, told: Deliveries | None = None) -> FeedEdges:
     """Edges of the newest delivery, and those carried on from the one before for firms that went blank."""
-    said = said or told(world, engine)
+    told = told or deliveries(world, engine)
     blanks = engine.materialize(_vanished(world, links))
-    pairs = engine.materialize(_distinct_pairs(world, blanks, said, engine))
+    pairs = engine.materialize(_distinct_pairs(world, blanks, told, engine))
     ids = engine.materialize(_account_ids(pairs, world, links, engine))
     edges = pairs.join(
         ids.select("feed", nw.col("vendor_id").alias("child_vendor"), nw.col("account_id").alias("child")),
@@ -78,19 +78,19 @@ def feed_edges(world: World, links: Frame, engine: Engine, said: Told | None = N
         on=["feed", "parent_vendor"],
         how="inner",
     )
-    plain = edges.filter(nw.col("child") != nw.col("parent")).select(
+    apart = edges.filter(nw.col("child") != nw.col("parent")).select(
         *("child", "parent", "state", "effective_from", "effective_to"),
         nw.col("feed").alias("source"),
         nw.col("ref").alias("source_ref"),
     )
     # Kept is what differs from edge to edge; what all of them have in common is put beside it where it is read.
-    described = engine.materialize(plain).with_columns(
+    described = engine.materialize(apart).with_columns(
         kind=nw.lit("SITE_OF"),
         control=nw.lit("UNKNOWN"),
         confidence_bp=nw.lit(FEED_CONFIDENCE_BP),
         first_seen=nw.col("effective_from"),
     )
-    named = ids.filter(nw.col("is_stub")).join(_vendor_names(world), on=["feed", "vendor_id"], how="left")
+    named = ids.filter(nw.col("is_stub")).join(_vendor_names(told), on=["feed", "vendor_id"], how="left")
     stubs = first_by(named, ["account_id"], ["feed", "vendor_id"]).select("account_id", "name", "feed", "vendor_id")
     return FeedEdges(edges=conform(described, EDGES), stubs=engine.materialize(stubs), blanks=blanks)
 
@@ -99,15 +99,15 @@ _PAIR = ("feed", "child_vendor", "parent_vendor")
 _PAIRS: Schema = dict.fromkeys((*_PAIR, "ref", "effective_from", "effective_to", "state"), TEXT)
 
 
-def _distinct_pairs(world: World, blanks: Frame, said: Told, engine: Engine) -> Frame:
+def _distinct_pairs(world: World, blanks: Frame, told: Deliveries, engine: Engine) -> Frame:
     """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out.
 
     Pairs that the delivery before did not have begin with this one, and those it had instead ended then.
     """
     firm, blank = ["feed", "firm_id"], blanks.select("feed", "firm_id")
     kept = world.previous_firms.join(blank, on=firm, how="semi")
-    stated = [_vendor_pairs(world.firms.join(blank, on=firm, how="anti")), _vendor_pairs(kept)]
-    pairs = stack([*stated, _carried(world, said, engine)])
+    rows = [_vendor_pairs(world.firms.join(blank, on=firm, how="anti")), _vendor_pairs(kept)]
+    pairs = stack([*rows, _carried(world, told, engine)])
     apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
     once = apart.group_by(*_PAIR).agg(nw.col("ref").min())
     quiet = blank.rename({"firm_id": "child_vendor"})
@@ -117,10 +117,9 @@ def _distinct_pairs(world: World, blanks: Frame, said: Told, engine: Engine) -> 
     return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved), _ended(_left(world)))])
 
 
-def _carried(world: World, said: Told, engine: Engine) -> Frame:
+def _carried(world: World, told: Deliveries, engine: Engine) -> Frame:
     """Pairs of systems that are named still, with nobody above them any more: a blank ends nothing."""
-    rows = list(silent(said.present, said.past))
-    pairs = engine.table(rows, dict.fromkeys(_PAIR, TEXT))
+    said = engine.materialize(silent(told))
     before = world.previous_firms.filter(~nw.col("idn_parent_id").is_null())
     refs = [
         before.select(
@@ -128,7 +127,7 @@ def _carried(world: World, said: Told, engine: Engine) -> Frame:
         )
         for child, parent in (("idn_id", "idn_parent_id"), ("firm_id", "idn_parent_id"), ("firm_id", "idn_id"))
     ]
-    once = stack(refs).join(pairs, on=list(_PAIR), how="semi").group_by(*_PAIR).agg(nw.col("ref").min())
+    once = stack(refs).join(said, on=list(_PAIR), how="semi").group_by(*_PAIR).agg(nw.col("ref").min())
     return once.select(*_PAIR, "ref")
 
 
@@ -184,21 +183,13 @@ def _ended(moved: Frame) -> Frame:
     )
 
 
-def _vendor_names(world: World) -> Frame:
-    """One name per vendor id that appears as a system, `feed`, `vendor_id`, `name`: what most rows call it.
+def _vendor_names(told: Deliveries) -> Frame:
+    """One name per vendor id that appears as a system, `feed`, `vendor_id`, `name`; newer deliveries first."""
+    ages = [frame.filter(~nw.col("name").is_null()).select(*_KEY, "name") for frame in (told.now, told.before)]
+    return stack([ages[0], ages[1].join(ages[0], on=_KEY, how="anti")])
 
-    A name that only the delivery before knows is better than none.
-    """
-    named = [
-        firms.filter(~nw.col(id_).is_null(), ~nw.col(name).is_null()).select(
-            "feed", nw.col(id_).alias("vendor_id"), nw.col(name).alias("name"), nw.lit(age).alias("age")
-        )
-        for age, firms in enumerate((world.firms, world.previous_firms))
-        for id_, name in (("idn_id", "idn_name"), ("idn_parent_id", "idn_parent_name"))
-    ]
-    key = ["feed", "vendor_id"]
-    counted = stack(named).group_by(*key, "name", "age").agg(nw.len().cast(INT).alias("rows"))
-    return first_by(counted, key, ["age", "rows", "name"], descending=["rows"]).select(*key, "name")
+
+_KEY = ["feed", "vendor_id"]
 
 
 def _account_ids(pairs: Frame, world: World, links: Frame, engine: Engine) -> Frame:

@@ -9,7 +9,7 @@ import narwhals as nw
 from mappings.policy import HierarchyPolicy
 from sync.engine import Engine, Frame
 from sync.frames import conform, null, stack
-from sync.hierarchy.climb import Told
+from sync.hierarchy.climb import Deliveries
 from sync.hierarchy.edges import NODES, FeedEdges, feed_edges, released
 from sync.hierarchy.stated import SUCCESSIONS, Stated, stated_edges
 from sync.hierarchy.status import statuses
@@ -26,7 +26,7 @@ class Linked:
     links: Frame  # LINKS
     accounts: Frame  # ACCOUNTS
     confirmed: Frame  # CONFIRMED facts
-    said: Told | None = None  # systems of both deliveries; None = not looked through yet
+    told: Deliveries | None = None  # systems of both deliveries; None = not looked up yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Forest:
 
 def grow(linked: Linked, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Forest:
     """The forest of a world on an ISO date."""
-    feed = feed_edges(linked.world, linked.links, engine, linked.said)
+    feed = feed_edges(linked.world, linked.links, engine, linked.told)
     stated = stated_edges(linked.world, linked.links, feed, policy, as_of, engine)
     edges = feed.edges if stated is None else engine.materialize(stack([feed.edges, stated.edges]))
     contested = engine.materialize(_contested(edges))

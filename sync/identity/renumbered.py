@@ -16,43 +16,40 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.frames import stack
-from sync.hierarchy.climb import Systems, Told, Vendor, told
+from sync.hierarchy.climb import Deliveries, called_otherwise, deliveries, systems
 from sync.identity.sticky import RENUMBERED
 from sync.world import CROSSWALK, FIRMS, INT, TEXT, World
+
+Vendor = tuple[str, str]  # feed, vendor id
 
 _FORMER = "~"  # ends an id of the delivery before that another system has now
 _IDS = ("firm_id", "idn_id", "idn_parent_id")
 
 
-def renumbered(world: World, engine: Engine) -> tuple[World, Told]:
+def renumbered(world: World, engine: Engine) -> tuple[World, Deliveries]:
     """The world whose earlier delivery and crosswalk speak in the ids of the newest one, and its systems."""
-    said = told(world, engine)
-    pairs = _followed(dict(_candidates(said.past, said.present)), world, engine)
+    told = deliveries(world, engine)
+    pairs = _followed(dict(_candidates(told, engine)), world, engine)
     if not pairs:
-        return world, said
-    turned = replace(
-        world,
-        previous_firms=engine.materialize(_translated(world.previous_firms, pairs, engine)),
-        crosswalk=_handed(world.crosswalk, pairs, engine),
-    )
-    return turned, told(turned, engine)
+        return world, told
+    before = engine.materialize(_translated(world.previous_firms, pairs, engine))
+    today = replace(world, previous_firms=before, crosswalk=_handed(world.crosswalk, pairs, engine))
+    return today, replace(told, before=systems(before, engine))
 
 
-def _candidates(past: Systems, present: Systems) -> Iterator[tuple[Vendor, Vendor]]:
+def _candidates(told: Deliveries, engine: Engine) -> Iterator[tuple[Vendor, Vendor]]:
     """(old id, new id) of systems whose name went from one id to another, one to one."""
     given_up: dict[tuple[str, str], list[Vendor]] = defaultdict(list)
-    for one in past.named:
-        name = _key(past.name(one))
-        if name and _key(present.name(one)) != name:
-            given_up[one[0], name].append(one)
     taken: dict[tuple[str, str], list[Vendor]] = defaultdict(list)
-    for one in present.named:
-        name = _key(present.name(one))
-        if (one[0], name) in given_up and _key(past.name(one)) != name:
-            taken[one[0], name].append(one)
-    for key, ids in sorted(taken.items()):
-        if len(ids) == 1 and len(given_up[key]) == 1:
-            yield given_up[key][0], ids[0]
+    for feed, id_, was, name in called_otherwise(told, engine):
+        before, now = _key(was), _key(name)
+        if before and before != now:
+            given_up[feed, before].append((feed, id_))
+        if now and before != now:
+            taken[feed, now].append((feed, id_))
+    for key in sorted(given_up.keys() & taken.keys()):
+        if len(taken[key]) == 1 and len(given_up[key]) == 1:
+            yield given_up[key][0], taken[key][0]
 
 
 def _key(name: str | None) -> str:

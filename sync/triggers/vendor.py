@@ -6,7 +6,7 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, first_by, same
-from sync.hierarchy.climb import Told, told, tops
+from sync.hierarchy.climb import Deliveries, deliveries, tops
 from sync.hierarchy.edges import released
 from sync.world import TEXT, Schema, World
 
@@ -27,11 +27,11 @@ all its members move, whether their own rows say so or not.
 """
 
 
-def ownership_events(world: World, links: Frame, engine: Engine, said: Told | None = None) -> Frame:
+def ownership_events(world: World, links: Frame, engine: Engine, told: Deliveries | None = None) -> Frame:
     """EVENTS between the two newest deliveries."""
-    said = said or told(world, engine)
-    before = _roots(world.previous_firms, tops(said.past, None, engine))
-    now = _roots(world.firms, tops(said.present, said.past, engine))
+    told = told or deliveries(world, engine)
+    before = _roots(world.previous_firms, tops(told.before, None, engine))
+    now = _roots(world.firms, tops(told.now, told.before, engine))
     old = before.select("feed", "firm_id", nw.col("root").alias("old_root"), nw.col("root_name").alias("old_system"))
     both = now.join(old, on=["feed", "firm_id"], how="inner").filter(~same(nw.col("root"), nw.col("old_root")))
     out = released(world).select("feed", "firm_id", nw.lit(value=True).alias("is_out"))
