@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.errors import Fatal
 from connectors.salesforce import soql
 from connectors.salesforce.floors import TEAM_IDS
 from connectors.salesforce.ids import is_id, to_18
@@ -49,6 +50,17 @@ def rows_below(
         yield from _pages(session, soql.select(native_object, fields, where=where), route)
 
 
+def rows_if_shown(
+    session: Session, native_object: str, fields: Sequence[str], account_ids: Sequence[str], **asked: str
+) -> Iterator[Mapping[str, Any]]:
+    """Give what `rows_below` gives; nothing where the organisation has no such object, or does not show it to us."""
+    try:
+        yield from rows_below(session, native_object, fields, account_ids, **asked)
+    except Fatal as error:
+        if error.code != "INVALID_TYPE":
+            raise
+
+
 def departed(session: Session, user_ids: Sequence[str]) -> frozenset[str]:
     """Give those of the ids that are no active user. Read-only; 400 ids a query."""
     active: set[str] = set()
@@ -63,12 +75,12 @@ def field_history(
 ) -> dict[str, tuple[HistoryEntry, ...]]:
     """Give the kept values of fields by account id as asked, newest first within a field. Read-only.
 
-    Accounts without entries are absent, so are fields whose history the organisation does not track. The last entry
-    of a field is the value before its first kept change.
+    Accounts without entries are absent, so are fields whose history the organisation does not track, and everything
+    where it shows no history at all. The last entry of a field is the value before its first kept change.
     """
     names = sorted({*fields, *(label for label, name in _LABELS.items() if name in fields)})
     only = soql.text_in("Field", names)
-    rows = list(rows_below(session, "AccountHistory", _HISTORY, account_ids, route="history_query", only=only))
+    rows = list(rows_if_shown(session, "AccountHistory", _HISTORY, account_ids, route="history_query", only=only))
     rows.sort(key=lambda row: (str(row["CreatedDate"]), str(row["Id"])), reverse=True)
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in rows:

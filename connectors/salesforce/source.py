@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.errors import Fatal, Retriable
+from connectors.errors import Fatal, Rejected, Retriable
 from connectors.protocol import NativeField, Org, Page, Privilege
 from connectors.salesforce import extracts, soql
 from connectors.salesforce.bulk import Job, Polling
@@ -70,9 +70,14 @@ class SalesforceSource:
             return []
 
     def describe(self, native_object: str) -> tuple[NativeField, ...]:
-        """Give the object's fields in the order of the CRM. One call."""
+        """Give the object's fields in the order of the CRM. One call. Raises Rejected where there is no such object."""
         path = f"sobjects/{soql.identifier(native_object)}/describe"
-        body = self.session.call("GET", path, route="describe", is_write=False).body
+        try:
+            body = self.session.call("GET", path, route="describe", is_write=False).body
+        except Fatal as error:
+            if error.code != "INVALID_TYPE":
+                raise
+            raise Rejected(str(error), system=SYSTEM, code=error.code) from error
         if not isinstance(body, dict) or not isinstance(body.get("fields"), list):
             raise unreadable(route="describe", is_write=False)
         fields = tuple(_native_field(item) for item in body["fields"])
@@ -217,7 +222,7 @@ def _native_field(item: Mapping[str, Any]) -> NativeField:
         name=item["name"],
         type=item["type"],
         label=item.get("label") or "",
-        updateable=bool(item.get("updateable")),
+        updateable=bool(item.get("updateable", True)),
         picklist=tuple(active) if item.get("restrictedPicklist") else (),  # others take any text
         scale=item.get("scale"),
         length=item.get("length") or None,

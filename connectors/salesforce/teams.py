@@ -7,7 +7,7 @@ same all-or-none call, one account a call. docs/adr/ compares them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from connectors.errors import ConnectorError, Fatal
 from connectors.protocol import OwnedChild, TeamMember, Verdict, Write, WriteResult
 from connectors.salesforce import soap, soql
-from connectors.salesforce.children import rows_below
+from connectors.salesforce.children import rows_below, rows_if_shown
 from connectors.salesforce.floors import BATCH_ROWS, COLLECTION_ROWS, RETRIEVE_ROWS
 from connectors.salesforce.ids import to_18
 from connectors.salesforce.responses import Outcome, collection_outcomes, created_outcomes, row_outcome
@@ -72,6 +72,7 @@ class TeamLane:
         """`moves_opportunities` says whether open opportunities go along (SOAP); None leaves it to the organisation."""
         self.session = session
         self.way = way
+        self._member_fields: tuple[str, ...] = MEMBER_FIELDS  # until an answer shows that some are not there
         self._options = {"KeepAccountTeam": True}
         if moves_opportunities is not None:
             self._options[_MOVES] = moves_opportunities
@@ -82,17 +83,29 @@ class TeamLane:
         Empty where the organisation has no account teams.
         """
         found: dict[str, list[TeamMember]] = {}
-        fields = ("Id", "AccountId", "UserId", *MEMBER_FIELDS)
-        try:
-            for record in rows_below(self.session, MEMBER, fields, record_ids, route="team_query"):
-                member = _member(record)
-                found.setdefault(member.record_id, []).append(member)
-        except Fatal as error:
-            if error.code == "INVALID_TYPE":
-                return {}
-            raise
+        for record in self._member_rows(record_ids):
+            member = _member(record)
+            found.setdefault(member.record_id, []).append(member)
         members = {key: tuple(sorted(team, key=lambda one: one.user_id)) for key, team in found.items()}
         return {record_id: members[to_18(record_id)] for record_id in record_ids if to_18(record_id) in members}
+
+    def _member_rows(self, record_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """The rows of the teams, with the fields that the organisation has: some have no cases, or no contact level."""
+        asked = self._member_fields
+        try:
+            return list(self._rows_shown(record_ids))
+        except Fatal as error:
+            if error.code != "INVALID_FIELD" or asked != MEMBER_FIELDS:
+                raise
+        path = f"sobjects/{MEMBER}/describe"
+        body = self.session.call("GET", path, route="describe", is_write=False).body
+        there = {item.get("name") for item in body.get("fields") or ()} if isinstance(body, dict) else set()
+        self._member_fields = tuple(name for name in MEMBER_FIELDS if name in there)
+        return list(self._rows_shown(record_ids))
+
+    def _rows_shown(self, record_ids: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        fields = ("Id", "AccountId", "UserId", *self._member_fields)
+        return rows_if_shown(self.session, MEMBER, fields, record_ids, route="team_query")
 
     def open_opportunities(self, record_ids: Sequence[str]) -> dict[str, tuple[OwnedChild, ...]]:
         """Give the open opportunities and their owners by account id as asked; none: absent. Read-only."""

@@ -224,6 +224,15 @@ def test_the_organisation_is_named_with_the_user_that_acts(
     assert (org.user_id, org.api_version) == ("005000000000001AAA", "62.0")
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "NOT_FOUND"), (400, "INVALID_TYPE")])
+def test_an_object_that_the_organisation_does_not_have_is_rejected_by_describe(
+    source: SalesforceSource, wire: responses.RequestsMock, status: int, code: str
+) -> None:
+    wire.get(f"{DATA}/sobjects/Invoice/describe", status=status, json=[{"errorCode": code, "message": "no"}])
+    with pytest.raises(Rejected):
+        source.describe("Invoice")
+
+
 @pytest.mark.parametrize("code", ["INVALID_TYPE", "INVALID_FIELD"])
 def test_an_organisation_that_is_not_shown_is_known_by_the_login(
     source: SalesforceSource, wire: responses.RequestsMock, code: str

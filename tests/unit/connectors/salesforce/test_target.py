@@ -401,3 +401,29 @@ def test_an_organisation_without_account_teams_has_no_sizes(
     text = "sObject type 'AccountTeamMember' is not supported."
     wire.get(f"{DATA}/query", status=400, json=[{"errorCode": "INVALID_TYPE", "message": text}])
     assert target.team_sizes([_id(1)]) == {}
+
+
+def test_an_organisation_that_shows_no_history_has_none(target: SalesforceTarget, wire: responses.RequestsMock) -> None:
+    text = "sObject type 'AccountHistory' is not supported."
+    wire.get(f"{DATA}/query", status=400, json=[{"errorCode": "INVALID_TYPE", "message": text}])
+    assert target.history([_id(1)], ["OwnerId"]) == {}
+
+
+def test_members_come_with_the_fields_that_the_organisation_has(
+    target: SalesforceTarget, wire: responses.RequestsMock
+) -> None:
+    def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        if "CaseAccessLevel" in str(request.url):
+            text = "No such column 'CaseAccessLevel' on entity 'AccountTeamMember'."
+            return 400, {}, json.dumps([{"errorCode": "INVALID_FIELD", "message": text}])
+        member = {**_member(1, _id(1)), "TeamMemberRole": "Sales Rep"}
+        return 200, {}, json.dumps({"totalSize": 1, "done": True, "records": [member]})
+
+    wire.add_callback(responses.GET, f"{DATA}/query", callback=answer)
+    fields = [{"name": name, "type": "picklist"} for name in ("TeamMemberRole", "AccountAccessLevel")]
+    wire.get(f"{DATA}/sobjects/AccountTeamMember/describe", json={"fields": fields})
+
+    for _ in range(2):
+        ((member,),) = target.team([_id(1)]).values()
+        assert member.fields == {"TeamMemberRole": "Sales Rep"}
+    assert target.meter.by_route == {"team_query": 3, "describe": 1}
