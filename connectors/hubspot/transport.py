@@ -192,7 +192,7 @@ class Transport:
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     """The whole answer, unpacked; the connection goes back to the pool, or is closed where the answer was not read."""
     try:
-        data = bounded(response.stream(_CHUNK_BYTES))
+        data = bounded(response.stream(_CHUNK_BYTES, decode_content=True))  # else chunked answers stay packed
     except requests.exceptions.ContentDecodingError as exc:
         response.close()
         raise urllib3.exceptions.DecodeError(str(exc)) from exc

@@ -26,6 +26,7 @@ class Reply:
     body: Any = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     compressed: bool = False
+    chunked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,13 @@ def script() -> Iterator[Script]:
                 out = gzip.compress(out)
             self.send_response(reply.status)
             extra = {"Content-Encoding": "gzip"} if reply.compressed else {}
-            for name, value in {"Content-Length": str(len(out)), **extra, **reply.headers}.items():
+            length = {"Transfer-Encoding": "chunked"} if reply.chunked else {"Content-Length": str(len(out))}
+            for name, value in {**length, **extra, **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            if reply.chunked:
+                parts = (out[start : start + 7] for start in range(0, len(out), 7))
+                out = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
             self.wfile.write(out)
 
         def log_message(self, format: str, *args: Any) -> None:

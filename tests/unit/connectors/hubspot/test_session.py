@@ -48,8 +48,11 @@ class TestWire:
     def test_the_base_url_reaches_the_escape_hatch_too(self, script: Script, session: HubSpotSession) -> None:
         assert session.client.config["host"] == session.client.config["base_url"] == script.base_url
 
-    def test_a_compressed_answer_is_asked_for_and_read(self, script: Script, session: HubSpotSession) -> None:
-        script.say(Reply(body={"results": [{"id": "1"}]}, compressed=True))
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_a_compressed_answer_is_asked_for_and_read(
+        self, script: Script, session: HubSpotSession, chunked: bool
+    ) -> None:
+        script.say(Reply(body={"results": [{"id": "1"}]}, compressed=True, chunked=chunked))
         assert page(session)["results"] == [{"id": "1"}]
         assert script.seen[0].headers["accept-encoding"] == "gzip"
 
