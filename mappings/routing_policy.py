@@ -124,7 +124,7 @@ class Eligible(Strict):
     """Opportunities for which the account may stay for a while."""
 
     stage_gte: int = 3
-    amount: int | Literal["p50"] = "p50"  # cents; p50 = median of all open opportunities
+    amount: int | Literal["p50"] = "p50"  # US dollars; p50 = median of all open opportunities
 
 
 class Grandfather(Strict):

@@ -33,6 +33,7 @@ PROPOSED: Schema = {**HOLDS, "account_id": TEXT, "account_name": TEXT, "keeps": 
 """HOLDS that this run makes, with the account and the e-mail of whoever keeps it; unique as HOLDS are."""
 
 _KEY = ["connection", "record_id"]
+_CENTS = 100
 
 Row = Mapping[str, Any]
 
@@ -161,8 +162,9 @@ def _stage(deal: Row, policy: HoldPolicy) -> int:
 
 
 def _is_eligible(deal: Row, policy: HoldPolicy, median: int) -> bool:
-    least = median if policy.eligible.amount == "p50" else policy.eligible.amount
-    return _stage(deal, policy) >= policy.eligible.stage_gte and (deal["amount_cents"] or 0) >= int(least)
+    amount = policy.eligible.amount
+    least = median if isinstance(amount, str) else amount * _CENTS
+    return _stage(deal, policy) >= policy.eligible.stage_gte and (deal["amount_cents"] or 0) >= least
 
 
 def _grandfathered(row: Row, known: list[Row], policy: Grandfather | None, as_of: str) -> dict[str, Any] | None:

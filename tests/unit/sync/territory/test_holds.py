@@ -8,6 +8,7 @@ import pytest
 
 from jobs.engines import PolarsEngine
 from mappings.load import load
+from mappings.policy import Policies
 from sync.planning.desired import DESIRED
 from sync.reconcile import reconcile
 from sync.segmentation.tiers import TIERS
@@ -54,7 +55,9 @@ def decided(*deals: dict[str, Any], sites: int = 1, as_of: str = AS_OF, **tables
     return reconcile(made, MAPPINGS, as_of, ENGINE)
 
 
-def standing(*deals: dict[str, Any], sites: int = 1, tier: str = "T2", **tables: Any) -> Standing:
+def standing(
+    *deals: dict[str, Any], sites: int = 1, tier: str = "T2", policies: Policies = MAPPINGS.policies, **tables: Any
+) -> Standing:
     """The holds of the same accounts, without the rest of the plan."""
     names = [f"A{number}" for number in range(1, sites + 1)]
     records = [account(name, name, owner="U2") for name in names]
@@ -69,7 +72,7 @@ def standing(*deals: dict[str, Any], sites: int = 1, tier: str = "T2", **tables:
         ownership=ENGINE.table(units, OWNERSHIP),
         tiers=ENGINE.table([{"account_id": name, "tier": tier} for name in names], TIERS),
     )
-    return stand(made, sides, MAPPINGS.policies, AS_OF, ENGINE)
+    return stand(made, sides, policies, AS_OF, ENGINE)
 
 
 def proposed(found: Standing) -> dict[str, tuple[str, str]]:
@@ -110,6 +113,14 @@ def test_an_eligible_opportunity_holds_for_ninety_days() -> None:
     # p50 of 1,000 and 2,000 dollars is 1,500: only the larger is eligible
     found = standing(deal(1, "A1", MIDDLE, 200_000), deal(2, "A2", MIDDLE, 100_000), sites=2)
     assert proposed(found) == {"A1": ("open_opportunity", "2026-04-15")}
+
+
+@pytest.mark.parametrize(("cents", "held"), [(50_000_00, True), (49_999_99, False), (50_000, False)])
+def test_a_fixed_amount_of_the_policy_is_in_dollars_like_all_money_of_policies(cents: int, held: bool) -> None:
+    policies = MAPPINGS.policies
+    eligible = policies.holds.eligible.model_copy(update={"amount": 50_000})
+    fixed = policies.model_copy(update={"holds": policies.holds.model_copy(update={"eligible": eligible})})
+    assert bool(proposed(standing(deal(1, "A1", MIDDLE, cents), policies=fixed))) is held
 
 
 @pytest.mark.parametrize(
