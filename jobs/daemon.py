@@ -10,6 +10,7 @@ import structlog
 
 from jobs.alert import send_waiting
 from jobs.apply import apply_plan
+from jobs.applying.checks import OTHER_FEEDS
 from jobs.applying.model import GuardStopped, PlanRefused
 from jobs.applying.permission import OBSERVING
 from jobs.applying.wired import apply_deps
@@ -90,7 +91,7 @@ def _apply_safe(wired: Wired, stop: Stop) -> None:
         log.error("guard_stopped", plan_id=newest, guards=[guard.guard for guard in stopped.breached])
         return
     except PlanRefused as refused:
-        if refused.reason not in (OBSERVING, PlanStatus.SUPERSEDED):
+        if refused.reason not in (OBSERVING, OTHER_FEEDS, PlanStatus.SUPERSEDED):
             raise
         log.info("apply_skipped", plan_id=newest, status=refused.reason)
         return

@@ -80,6 +80,7 @@ def store_plan(
     header = PlanHeader(
         digest=plan.digest,
         ruleset_digest=wired.mappings.digest,
+        rules_digest=wired.mappings.rules_digest,
         as_of=as_of,
         author=wired.person.name,
         author_kind=wired.person.kind,

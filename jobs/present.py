@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.applying.permission import proposes_new_rules
 from jobs.applying.second_person import terms_of
 from jobs.wiring import Wired
 from mappings.canonical import MANAGED
@@ -17,7 +18,7 @@ from sync.planning.threeway import Action
 
 ROW_FIELDS = (
     "item", "connection", "record", "account", "name", "group", "fields", "kept", "state", "action", "reason",
-    "base", "crm", "desired", "actor", "actor_kind", "owner_from", "owner_to", "decision", "result",
+    "base", "crm", "desired", "actor", "actor_kind", "owner_from", "owner_to", "decision", "decided_by", "result",
 )  # fmt: skip
 """Columns of a row, and the words a `--where` selector may use."""
 
@@ -81,6 +82,7 @@ class PlanView:
     decisions: Mapping[str, Decision]  # fingerprint -> newest verdict
     outcomes: Mapping[str, Outcome]  # item id -> what became of it
     override: OverrideTerms  # who may let its passed limits through
+    new_rules: bool  # other rules than the last applied plan's, and the policy has such plans proposed only
     along: Mapping[str, Along] = field(default_factory=dict)  # item id -> what its owner change touches
     calls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # connection -> figures of jobs.calls
 
@@ -115,6 +117,8 @@ class PlanView:
             "owner_from": self.names.email(connection, owner["crm"]) if owner else "",
             "owner_to": self.names.email(connection, owner["desired"]) if owner else "",
             "decision": decision.verdict.value if decision else "",
+            "decided_by": decision.by if decision else "",
+            "decided_at": decision.at if decision else "",
             "result": outcome.state if outcome else "",
             "values": [self._values(one) for one in changes],
             "cascade": self.along[item["item_id"]].as_dict() if item["item_id"] in self.along else None,
@@ -174,6 +178,7 @@ def view_plan(wired: Wired, plan_id: str) -> PlanView:
         changes=changes,
         decisions=wired.decisions.of_plan(plan_id, fingerprints),
         outcomes=wired.plans.outcomes(plan_id),
+        new_rules=proposes_new_rules(wired.database, wired.mappings.policies.conflicts, stored),
         override=terms_of(wired.database, wired.mappings.policies.conflicts, stored.header),
     )
 

@@ -39,6 +39,7 @@ from mappings.policy_checks import (
 from mappings.routing_checks import check_lead_people
 from mappings.schema import CrmMap, FeedLayout
 from mappings.successors import read_successors
+from mappings.versions import LISTS
 
 CRM_FILES = ("salesforce.yaml", "hubspot.yaml")
 REGULATION_FILE = "regulation.yaml"
@@ -197,7 +198,13 @@ class _Reading:
             "law_checked": dict(regulation.checked),
         }
         places = read_places()
-        return Mappings(**content, places=places, digest=_digest({**content, "places": sorted(places.items())}))
+        rules = {**content, "policies": _without_lists(content["policies"])}
+        return Mappings(
+            **content,
+            places=places,
+            digest=_digest({**content, "places": sorted(places.items())}),
+            rules_digest=_digest(rules),
+        )
 
     def _with_successors(self, conflicts: ConflictPolicy | None, reps: RepPolicy | None) -> ConflictPolicy | None:
         """The policy with the rows of the list that it names."""
@@ -261,6 +268,16 @@ class _Reading:
 
     def _policy(self, name: str) -> Document:
         return self._documents[f"policies/{name}.yaml"]
+
+
+def _without_lists(policies: Policies) -> dict[str, Any]:
+    """What the policies say without their headers and their lists of people and places."""
+    told = policies.model_dump(mode="json")
+    told["conflicts"].pop("successors")
+    return {
+        name: {key: value for key, value in said.items() if key != "policy" and key not in LISTS.get(name, ())}
+        for name, said in told.items()
+    }
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -246,7 +246,7 @@ class ConflictPolicy(Strict):
     fight_days: int = Field(default=14, ge=1)
     multi_crm: dict[str, MultiCrm] = Field(default_factory=dict)  # managed field -> who is written first
     successors: tuple[Successor, ...] = ()  # rows of the successor map; they stand in their own file
-    propose_after_rule_change: bool = False  # the first apply of new rules writes only what a person approved
+    propose_after_rule_change: bool = True  # the first apply of new rules writes only what a person approved
 
     @property
     def blocks_teams(self) -> bool:
@@ -307,6 +307,7 @@ class Mappings(Strict):
     law_checked: dict[str, str] = Field(default_factory=dict)  # of the other two lists; ISO dates
     places: dict[str, tuple[int, int]] = Field(default_factory=dict)  # ZIP -> latitude, longitude in 1/10,000 degree
     digest: str  # sha256 over the canonical JSON of all of the above
+    rules_digest: str = ""  # the same without the lists of people and places (mappings.versions.LISTS)
 
     @property
     def law(self) -> Law:

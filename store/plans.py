@@ -17,7 +17,8 @@ from store import audit
 from store.database import Database, StoreError, instant
 from store.files import ParquetFiles
 from store.identifiers import new_id
-from store.tables import outcome, plan
+from store.runs import RunStatus
+from store.tables import outcome, plan, run
 
 
 class PlanStatus(StrEnum):
@@ -63,6 +64,7 @@ class PlanHeader:
     counts: Mapping[str, int] = field(default_factory=dict)
     guards: tuple[Mapping[str, Any], ...] = ()  # sync.world.GuardResult as dicts
     author_kind: str | None = None  # sync.planning.approvals.Author; None = made before it was noted
+    rules_digest: str | None = None  # of the ruleset without the data about people; None = not noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,7 @@ def _row(conn: sa.Connection, plan_id: str) -> dict[str, Any]:
 _SEALED = tuple(column.name for column in plan.columns if column.name not in ("seal", "status"))
 
 
-_LATER = ("author_kind",)
+_LATER = ("author_kind", "rules_digest")
 """Columns that older plans were sealed without."""
 
 
@@ -244,8 +246,8 @@ def _header(row: Mapping[str, Any]) -> PlanHeader:
 
 
 def rules_applied_before(database: Database, plan_id: str) -> str:
-    """Ruleset digest of the newest other plan of which anything was applied; "" = none yet."""
-    applied = plan.c.status.in_([PlanStatus.APPLIED, PlanStatus.PARTIALLY_APPLIED])
-    query = sa.select(plan.c.ruleset_digest).where(applied, plan.c.id != plan_id).order_by(plan.c.created_at.desc())
+    """Rules digest of the other plan that was applied last, as far as it went; "" = none yet, or not noted."""
+    ended = (run.c.kind == "apply") & run.c.status.in_([RunStatus.DONE, RunStatus.PARTIAL])
+    query = sa.select(plan.c.rules_digest).join(run, run.c.plan_id == plan.c.id).where(ended, plan.c.id != plan_id)
     with database.read() as conn:
-        return str(conn.scalar(query.limit(1)) or "")
+        return str(conn.scalar(query.order_by(run.c.started_at.desc(), run.c.id.desc()).limit(1)) or "")

@@ -152,6 +152,7 @@ plan = Table(
     Column("tool_version", String, nullable=False),
     Column("author", String, nullable=False),
     Column("author_kind", String, nullable=True),  # NULL = made before it was noted
+    Column("rules_digest", String, nullable=True),  # the ruleset without the data about people; NULL = not noted
     Column("created_at", String, nullable=False),
     Column("expires_at", String, nullable=False),
     Column("status", String, nullable=False, index=True),

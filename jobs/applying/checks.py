@@ -17,10 +17,14 @@ from mappings.policy import Policies
 from store import audit, outbox
 from store.decisions import Acceptance, Decisions
 from store.plans import OPEN, Plans, PlanStatus, PlanTampered, StoredPlan, transition
+from store.snapshots import Snapshots
 from sync.engine import Engine
 from sync.planning import guards
 from sync.planning.plan import plan_digest
 from sync.world import CHANGES, ITEMS, GuardResult
+
+OTHER_FEEDS = "feeds"
+"""Reason of a refusal: what the plan was made of is not what is accepted now; the next plan is made of it."""
 
 GUARD_STOP = "guard_stop"
 """Kind of the mail about limits that paused a plan."""
@@ -60,6 +64,36 @@ def require_applicable(deps: ApplyDeps, plan: StoredPlan) -> None:
             f"plan {plan.id}: mappings or policies have changed since it was made "
             f"({plan.header.ruleset_digest[:12]} then, {deps.ruleset_digest[:12]} now). Plan again.",
         )
+    _require_same_inputs(deps, plan)
+
+
+def _require_same_inputs(deps: ApplyDeps, plan: StoredPlan) -> None:
+    """Raise PlanRefused where other deliveries are accepted by now, or a CRM shows other fields than it did.
+
+    A plan in reverse is made of neither.
+    """
+    if not plan.header.snapshot_ids:
+        return
+    snapshots, then = Snapshots(deps.database, deps.files), plan.header
+    found = {name: snapshots.current(name, rows) for name, rows in sorted(deps.feeds.items())}
+    now = {name: one.sha256 for name, one in found.items() if one is not None}
+    for name in sorted(deps.feeds):
+        if now.get(name, "") != then.feed_hashes.get(name, ""):
+            words = f"plan {plan.id}: feed {name}: since the plan was made, {_of_feed(name, then.feed_hashes, now)}"
+            raise PlanRefused(OTHER_FEEDS, f"{words}. Plan again.")
+    for key, before in sorted(then.schema_hashes.items()):
+        source, _, name = key.partition("/")
+        pulled = snapshots.current(source, name) if source in deps.connections else None
+        if pulled is not None and pulled.schema_hash != before:
+            raise PlanRefused(
+                "schema", f"plan {plan.id}: {source} shows other fields of {name} since the plan was made. Plan again."
+            )
+
+
+def _of_feed(name: str, then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    if name not in now:
+        return "its delivery is not accepted any more"
+    return "another delivery of it is accepted" if name in then else "a delivery of it is accepted"
 
 
 def require_same_orgs(deps: ApplyDeps, plan: StoredPlan, connections: Collection[str]) -> None:

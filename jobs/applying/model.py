@@ -50,7 +50,8 @@ class PlanRefused(Exception):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason = reason  # expired, superseded, draft, tampered, ruleset, org, connection, pending, moved, budget
+        # expired, superseded, draft, tampered, ruleset, feeds, schema, org, connection, pending, moved, budget
+        self.reason = reason
 
 
 class GuardStopped(Exception):
@@ -116,7 +117,9 @@ GuardCheck = Callable[
 
 
 NO_RULES = ConflictPolicy(
-    policy=Header(id="conflicts", version=1, owner="nobody", effective_from="1970-01-01"), fields={}
+    policy=Header(id="conflicts", version=1, owner="nobody", effective_from="1970-01-01"),
+    fields={},
+    propose_after_rule_change=False,
 )
 """Nobody has to agree and nobody has to be verified."""
 
@@ -146,6 +149,7 @@ class ApplyDeps:
     conflicts: ConflictPolicy = NO_RULES  # who has to agree, and what verified persons are needed for
     named_accounts: tuple[str, ...] = ()  # vendor and record ids of the accounts that the territories name
     audit_head_file: Path | None = None  # second place for the audit's last hash
+    feeds: Mapping[str, str] = field(default_factory=dict)  # feed -> kind of its rows; deliveries looked at again
     budget: ApiBudget | None = None  # how much of a day's calls is ours; None = all of them
     watched_fields: frozenset[str] | None = None  # where a written-over edit is looked for in history; None = all
     stop: Callable[[], bool] = _never  # asked before every chunk

@@ -12,6 +12,7 @@ from jobs.audit_head import rolled_back
 from mappings.policy import ConflictPolicy
 from store import journal
 from store.connections import Connections, Mode
+from store.database import Database
 from store.generation import restored_from
 from store.journal import JournalState
 from store.plans import StoredPlan, rules_applied_before
@@ -58,7 +59,7 @@ def lacking(deps: ApplyDeps, plan: StoredPlan, work: Sequence[Work]) -> Mapping[
     """Item id -> what is missing before it may be written, of the items for which something is."""
     policy = deps.conflicts
     modes = Connections(deps.database).modes()
-    is_new = policy.propose_after_rule_change and _has_new_rules(deps, plan)
+    is_new = proposes_new_rules(deps.database, policy, plan)
     found: dict[str, str] = {}
     for one in work:
         mode = modes.get(one.connection, Mode.AUTO)
@@ -109,8 +110,12 @@ def _reason(one: Work, mode: Mode, policy: ConflictPolicy, *, is_new: bool) -> s
     return ""
 
 
-def _has_new_rules(deps: ApplyDeps, plan: StoredPlan) -> bool:
-    return rules_applied_before(deps.database, plan.id) not in ("", plan.header.ruleset_digest)
+def proposes_new_rules(database: Database, policy: ConflictPolicy, plan: StoredPlan) -> bool:
+    """True where only what a person approved is written, as the plan has other rules than the last applied one."""
+    now = plan.header.rules_digest
+    if not policy.propose_after_rule_change or not now:
+        return False
+    return rules_applied_before(database, plan.id) not in ("", now)
 
 
 def _ask(one: Work, heard: Collection[str], *, is_named: bool) -> Ask:

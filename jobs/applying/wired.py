@@ -32,6 +32,7 @@ def apply_deps(
         conflicts=policies.conflicts,
         named_accounts=tuple(policies.territories.named_accounts),
         audit_head_file=wired.settings.audit_head_file,
+        feeds={name: layout.rows for name, layout in wired.mappings.feeds.items()},
         budget=policies.guards.api_budget,
         watched_fields=watched_fields(policies.conflicts),
         keeps_teams=keeps_teams(wired),

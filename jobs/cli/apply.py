@@ -174,6 +174,8 @@ def show_applied(wired: Wired, result: ApplyResult) -> None:
     states = [(state.value, result.totals[state.value]) for state in ItemState if result.totals.get(state.value)]
     say(" · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in states) or "0 items written")
     others = {name: result.totals.get(name, 0) for name in ("moves", "pending", "owner_events")}
+    if others["pending"] and result.run_id and view_plan(wired, result.plan_id).new_rules:
+        say("the rules are new: in this plan, what the policy would write by itself waits for approval too")
     say(
         f"{others['moves']:,} values agreed without a write · {others['pending']:,} items wait for a decision · "
         f"{others['owner_events']:,} owner changes applied"

@@ -82,13 +82,13 @@ def _decide(
     if not reason.strip():
         raise Stop(f"{verb}: --reason is missing; it stands in the audit beside your name", Exit.USAGE)
     wired = opened()
-    if verb == "approve" and _asks_for_more(wired):
-        actions = ("auto", *actions)
     require(wired, Role.APPROVER if verb == "approve" else Role.REVIEWER, verb)
     if until is not None and until < wired.as_of():
         raise Stop(f"--until: {until} is over; the value is kept until the end of that day", Exit.USAGE)
     chosen = wired.plans.resolve(plan_id)
     view = view_plan(wired, chosen)
+    if verb == "approve" and _asks_for_more(wired, view):
+        actions = ("auto", *actions)
     selected = select_rows(view, where)
     is_second = verb == "approve" and wired.person.is_verified and bool(wired.mappings.policies.conflicts.requires)
     others = _approved_by_others(wired, view) if is_second else frozenset()
@@ -136,16 +136,16 @@ def _open(rows: list[dict[str, Any]], where: str, others: frozenset[str]) -> lis
 
     A selector that speaks of decisions means what it says. `others` are fingerprints that a second person may approve.
     """
-    if "decision" in where:
+    if "decision" in where or "decided_by" in where:
         return rows
     return [row for row in rows if not row["decision"] or row["fingerprint"] in others]
 
 
-def _asks_for_more(wired: Wired) -> bool:
+def _asks_for_more(wired: Wired, view: PlanView) -> bool:
     """True where what the policy would write by itself may wait for a person."""
     policy = wired.mappings.policies.conflicts
     is_slowed = any(mode is not Mode.AUTO for mode in wired.pins.modes().values())
-    return is_slowed or policy.propose_after_rule_change or bool(policy.requires)
+    return is_slowed or view.new_rules or bool(policy.requires)
 
 
 def _approved_by_others(wired: Wired, view: PlanView) -> frozenset[str]:

@@ -134,6 +134,8 @@ def show_summary(view: PlanView, problems: tuple[Problem, ...] = ()) -> None:
     stored, counts = view.stored, view.stored.header.counts
     say(f"Plan {stored.id} · as of {stored.header.as_of} · rules {stored.header.ruleset_digest[:8]}", style="bold")
     say(f"{stored.status.replace('_', ' ')} · expires {stored.expires_at[:16].replace('T', ' ')} UTC")
+    if view.new_rules:
+        say("the rules are new since the last applied plan: of this plan only what a person approves is written")
     say(f"{counts.get('records', 0):,} records compared")
     for key, symbol, words in SYMBOLS:
         if counts.get(key):
@@ -230,10 +232,15 @@ def _show_items(rows: list[dict[str, Any]]) -> None:
     rest = iter(lines)
     for row in rows:
         by = f" · by {row['actor']}" if row["actor"] else ""
-        said = "".join(f" · {row[key]}" for key in ("state", "action", "decision", "result") if row[key])
+        said = "".join(f" · {word}" for word in (row["state"], row["action"], _decision(row), row["result"]) if word)
         say(f"{row['item']}  {one_line(row['name'])} ({row['connection']}){said}{by}{_along(row['cascade'])}")
         for _ in row["values"]:
             say(_columns(next(rest), widths))
+
+
+def _decision(row: dict[str, Any]) -> str:
+    """What was decided, by whom and when: it may have been in an earlier plan."""
+    return f"{row['decision']} by {row['decided_by']}, {row['decided_at'][:10]}" if row["decision"] else ""
 
 
 def _along(cascade: dict[str, Any] | None) -> str:
@@ -275,6 +282,7 @@ def plan_payload(view: PlanView) -> dict[str, Any]:
         "author_kind": header.author_kind,
         "cascade": summed(view.along.values()),
         "calls": view.calls,
+        "new_rules": view.new_rules,
         "guard_override": {"persons": view.override.persons, "who": view.override.says},
     }
 

@@ -72,7 +72,9 @@ def test_a_strict_apply_writes_nothing_when_one_approved_item_moved(planned: Cli
 def test_an_approval_outlives_a_new_plan_of_the_same_values(planned: Cli) -> None:
     planned.approve_all()
     planned.run("plan")
-    assert _owner_question(planned, "salesforce")["decision"] == "take_ours"
+    asked = _owner_question(planned, "salesforce")
+    assert asked["decision"] == "take_ours"
+    assert f"take_ours by {asked['decided_by']}, {asked['decided_at'][:10]}" in planned.ok("show").out
     assert planned.apply_first().code == 0
     assert planned.record("salesforce", HAYS)["OwnerId"] == ANA
 

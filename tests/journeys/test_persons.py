@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.conftest import Cli
+from tests.journeys.world import write_mappings
 
 ALL = 'item!=""'
 
@@ -136,14 +137,27 @@ def test_a_connection_in_propose_is_written_item_by_item_as_approved(planned: Cl
     assert planned.writes() > 0
 
 
-def test_new_rules_are_only_proposed_once_where_the_policy_says_so(settled: Cli) -> None:
-    policy(settled, "propose_after_rule_change: true")
+def test_new_rules_are_only_proposed_once_unless_the_policy_says_otherwise(settled: Cli) -> None:
+    policy(settled, "fight_days: 13")
     settled.edit("hubspot", "102", "9071", account_tier="GROWTH")
     settled.ok("pull")
-    settled.run("plan")
+    assert "the rules are new since the last applied plan" in settled.run("plan").out
     before = settled.writes()
-    assert settled.run("apply", "--json").json["totals"]["pending"] == 1
+    assert "the rules are new" in settled.ok("apply").out
     assert settled.writes() == before
-    settled.ok("approve", "--where", 'item!=""', "--reason", "the new rules are as meant")
+    assert settled.ok("plan", "--json").json["new_rules"] is False  # once
     settled.ok("apply")
     assert settled.writes() > before
+    policy(settled, "propose_after_rule_change: false")
+    settled.edit("hubspot", "102", "9071", account_tier="GROWTH")
+    settled.ok("pull")
+    before = settled.writes()
+    assert settled.ok("plan", "--json").json["new_rules"] is False
+    settled.ok("apply")
+    assert settled.writes() > before
+
+
+def test_another_roster_is_no_other_rule(settled: Cli) -> None:
+    write_mappings(settled.folder / "mappings", named='{"902": dee@people.example}')
+    settled.ok("pull")
+    assert settled.run("plan", "--json").json["new_rules"] is False

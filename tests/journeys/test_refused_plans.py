@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tests.journeys.conftest import Cli, Result
-from tests.journeys.world import ANA, BEA
+from tests.journeys.world import ANA, BEA, write_feed
 
 ACCEPTED = ("apply", "--accept-guard", "first_contact", "--reason", "reviewed")
 
@@ -48,6 +48,16 @@ def test_a_plan_with_another_header_than_was_saved_is_refused(planned: Cli) -> N
         database.execute("UPDATE plan SET ruleset_digest = 'somebody-else'")
         database.commit()
     _refused(planned, planned.run("apply"), "was changed after it was saved")
+
+
+def test_another_delivery_accepted_since_the_plan_refuses_it(planned: Cli) -> None:
+    planned.approve_all()
+    newer = write_feed(planned.folder, name="definitive_day2.csv")
+    newer.write_bytes(newer.read_bytes().replace(b"170001,120", b"170001,130"))
+    planned.ok("feeds", "take", str(newer), "--as-of", "2026-02-05")
+    refused = planned.run(*ACCEPTED)
+    assert (refused.code, planned.writes()) == (6, 0)
+    assert "feed definitive: since the plan was made, another delivery of it is accepted. Plan again." in refused.said
 
 
 def test_a_plan_that_a_newer_one_replaced_is_refused(planned: Cli) -> None:
