@@ -295,16 +295,23 @@ _REASONS = {
     1: "a certification number says that it is another kind of provider",
     2: "one side prints a number of the wrong kind of provider, and neither kind, phone nor NPI agrees",
     3: "the firm's record in the other CRM and this one are unlike each other",
+    4: "each side prints an NPI of its own, and neither name nor phone agrees",
+    5: "the names tell two campuses apart, and so do the street numbers",
 }
 
 
+_GUARDING = (
+    *("kind_clash_by_number", "wrong_class", "group_equal", "phone_equal", "npi_equal", "ccn_equal"),
+    *("npi_differs", "core_equal", "sides_differ", "number_differs"),
+)
+
+
 def _guard_columns(board: Board, scores: Scores) -> Columns:
-    names = ("kind_clash_by_number", "wrong_class", "group_equal", "phone_equal", "npi_equal", "ccn_equal")
-    made = {name: np.zeros(len(scores.first), np.int64) for name in names}
+    made = {name: np.zeros(len(scores.first), np.int64) for name in _GUARDING}
     at = np.flatnonzero(scores.first > FLOOR)
     if len(at):
         features = board.features(at)
-        for name in names:
+        for name in _GUARDING:
             made[name][at] = features[name]
     return made
 
@@ -313,7 +320,10 @@ def doubts(columns: Columns) -> np.ndarray:
     """Which guard keeps a pair from being linked by itself; 0 = none. Numbers of _REASONS."""
     sure = (columns["group_equal"] > 0) | (columns["phone_equal"] > 0) | (columns["npi_equal"] > 0)
     wrong = (columns["wrong_class"] > 0) & ~sure
-    return np.where(columns["kind_clash_by_number"] > 0, 1, np.where(wrong, 2, 0))
+    two_npis = (columns["npi_differs"] > 0) & (columns["core_equal"] == 0) & (columns["phone_equal"] == 0)
+    two_sites = (columns["sides_differ"] > 0) & (columns["number_differs"] > 0)
+    found = [columns["kind_clash_by_number"] > 0, wrong, two_npis, two_sites]
+    return np.select(found, [1, 2, 4, 5], 0)
 
 
 def _reason(doubt: int, has_number: bool, is_gone: bool) -> str:

@@ -126,6 +126,27 @@ def test_a_firm_that_prints_a_number_of_the_wrong_kind_is_not_bound_to_a_bare_na
     assert not together(identified(world(firms=firms, records=[record])), "100", "H")
 
 
+def test_two_npis_in_one_building_wait_where_neither_name_nor_phone_agrees() -> None:
+    place = {"city": "Panorama City", "state": "CA", "zip5": "91402"}
+    street = "9608 Van Nuys Blvd Ste 201"
+    firms = [firm("100", "Radiant Hospice Care Inc.", firm_type="Hospice", street=street, npi="1508442682", **place)]
+    other = company("H", "Loyal Hospice Care, Inc", street="9608 Van Nuys Blvd, Suite 207-B", npi="1912328485", **place)
+    found = identified(world(firms=firms, records=[other]))
+    assert not together(found, "100", "H")
+    assert "NPI of its own" in found.open_pairs[0].reason
+
+
+def test_a_campus_with_another_street_number_waits_and_the_same_door_is_linked() -> None:
+    place = {"city": "Searcy", "state": "AR", "zip5": "72143", "phone": "5012783100"}
+    main = company("H", "White County Medical Center", street="3214 East Race Avenue", ccn="040014", **place)
+    name = "White County Medical Center - South Campus"
+    away = identified(world(firms=[firm("100", name, street="1200 South Main Street", **place)], records=[main]))
+    assert not together(away, "100", "H")
+    assert "two campuses" in away.open_pairs[0].reason
+    here = identified(world(firms=[firm("100", name, street="3214 E Race Ave", **place)], records=[main]))
+    assert together(here, "100", "H")
+
+
 def test_an_open_pair_is_a_problem_for_a_person_and_names_the_way_out() -> None:
     record = company("H", "Hays Medical Center", ccn="177001", **PLACE)
     (problem,) = problems(identified(world(firms=HAYS, records=[record])).open_pairs)
