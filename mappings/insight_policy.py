@@ -38,8 +38,8 @@ class Behavior(Strict):
     max_age_days: int = Field(default=365, ge=1)
     high_intent_signals: int = 2
     high_intent_days: int = 14
-    high_intent_points: int = 4  # a signal of at least so many points counts
-    nurture_kinds: tuple[str, ...] = ("content",)  # without high intent these lead to nurture
+    high_intent_points: int = 4  # a signal of at least so many points counts, but none of the nurture kinds
+    nurture_kinds: tuple[str, ...] = ("content",)  # without high intent these lead to nurture, however many
 
 
 class Missing(Strict):

@@ -108,8 +108,9 @@ def _engagement(dated: Frame, policy: Behavior, engine: Engine) -> Frame:
     ]
     kinds = engine.table(rows, {"kind": TEXT, "points": INT, "cap": INT})
     worth = dated.join(kinds, on="kind", how="inner").with_columns(micro=nw.col("points") * nw.col("factor"))
-    strong = (nw.col("age") < policy.high_intent_days) & (nw.col("points") >= policy.high_intent_points)
-    light = (nw.col("age") < policy.high_intent_days) & one_of(nw.col("kind"), policy.nurture_kinds)
+    recent, lesser = nw.col("age") < policy.high_intent_days, one_of(nw.col("kind"), policy.nurture_kinds)
+    strong = recent & (nw.col("points") >= policy.high_intent_points) & ~lesser
+    light = recent & lesser
     per_kind = worth.group_by("holder_account_id", "kind", "cap").agg(
         nw.col("micro").sum().cast(INT), count_where(strong).alias("strong"), count_where(light).alias("light")
     )
@@ -161,19 +162,21 @@ def _contacts(world: World, linked: Frame, as_of: str, engine: Engine) -> Frame:
     once = people.group_by("holder_account_id", "person").agg(
         count_where(in_touch).alias("touches"),
         count_where(nw.col("is_champion")).alias("champions"),
+        count_where(~nw.col("is_champion").is_null()).alias("asked"),
         count_where(nw.col("opted_out")).alias("outs"),
         nw.len().cast(INT).alias("rows"),
     )
     counted = once.group_by("holder_account_id").agg(
         count_where(nw.col("touches") > 0).alias("contacts"),
         nw.col("champions").sum().cast(INT).alias("champions"),
+        count_where(nw.col("asked") == 0).alias("unasked"),
         count_where(nw.col("outs") == 0).alias("reachable"),
     )
     titles = engine.table(_titles(people, engine), {"holder_account_id": TEXT, "titles": TEXT})
     return counted.join(titles, on="holder_account_id", how="left").select(
         "holder_account_id",
         "contacts",
-        cases([(nw.col("champions") > 0, "true")], "false").alias("champion"),
+        cases([(nw.col("champions") > 0, "true"), (nw.col("unasked") == 0, "false")], null(TEXT)).alias("champion"),
         (nw.col("reachable") == 0).alias("opted_out"),
         "titles",
     )

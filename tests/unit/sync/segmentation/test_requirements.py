@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -234,3 +235,29 @@ def test_R02_a_hospital_whose_state_is_not_known_leaves_open_whether_a_system_sp
     known = profile_of(firms=[system("900", "Prairie"), *two], facts=central)["900"]
     open_ = profile_of(firms=[system("900", "Prairie"), two[0], {**two[1], "state": None}], facts=central)["900"]
     assert (known["org_type"], open_["org_type"]) == ("COMMUNITY_SYSTEM", None)
+
+
+def test_R73_downloads_are_nurtured_however_many_there_are(profile_of: Profiles) -> None:
+    read = [{**signal("1", "content", f"2026-01-1{day}"), "person": f"p{day}"} for day in range(4)]
+    row = profile_of(firms=[firm("1", "One")], signals=read)["1"]
+    assert (row["high_intent"], row["intent_path"]) == (False, "NURTURE")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [((True, None), "true"), ((False, False), "false"), ((False, None), None), ((None,), None)]
+)
+def test_R31_a_champion_that_nobody_was_asked_about_is_unknown(
+    profile_of: Profiles, flags: tuple[bool | None, ...], expected: str | None
+) -> None:
+    people = [
+        {
+            "feed": "crm_contacts",
+            "record_id": "1",
+            "person": f"p{i}",
+            "is_champion": flag,
+            "last_touch_on": "2026-01-01",
+        }
+        for i, flag in enumerate(flags)
+    ]
+    row = profile_of(firms=[firm("1", "One")], contacts=people)["1"]
+    assert json.loads(row["features"]).get("champion") == expected
