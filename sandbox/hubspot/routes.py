@@ -16,6 +16,7 @@ from sandbox.hubspot.calls import Call, Reply
 from sandbox.hubspot.errors import Refused, invalid
 from sandbox.hubspot.portal import Portal, TooMany
 from sandbox.hubspot.search import search
+from sandbox.packing import packed
 from sandbox.world import World
 
 Handler = Callable[[Call], Reply]
@@ -115,7 +116,8 @@ async def _serve(portal: Portal, handler: Handler, is_open: bool, request: Reque
         return JSONResponse(refused.body(), refused.status, headers=headers)
     if reply.body is None:
         return Response(status_code=reply.status, headers=headers | reply.headers)
-    return JSONResponse(reply.body, reply.status, headers=headers | reply.headers)
+    response = JSONResponse(reply.body, reply.status, headers=headers | reply.headers)
+    return packed(response, request.headers.get("accept-encoding", ""))
 
 
 async def _call(world: World, request: Request) -> Call:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sandbox.gate import parsed_body
+from sandbox.packing import packed
 from sandbox.salesforce.api import VERSIONS, Api
 from sandbox.salesforce.auth import OAuthError, grant, identity, user_of
 from sandbox.salesforce.calls import Call, Reply
@@ -21,7 +21,6 @@ from sandbox.salesforce.soap import Soap, fault, read_envelope
 from sandbox.world import World
 
 MAX_URL = 16_384
-LEAST_COMPRESSED = 1000  # bytes
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 _CLIENT = re.compile(r"client\s*=\s*([^,;\s]+)")
 
@@ -120,7 +119,7 @@ class _Http:
             reply = self._handled(_call(request, raw, user))
         except ApiError as error:
             reply = Reply(status=error.status, body=error.envelope())
-        return self._response(reply, compress="gzip" in request.headers.get("accept-encoding", ""))
+        return packed(self._response(reply), request.headers.get("accept-encoding", ""))
 
     def _admitted(self, authorization: str) -> str:
         """The user of the session. ApiError when there is none, or no call left today."""
@@ -144,26 +143,14 @@ class _Http:
             self._api = self._api or Api(self._world)
         return self._api
 
-    def _response(self, reply: Reply, *, compress: bool) -> Response:
+    def _response(self, reply: Reply) -> Response:
         used, most = self._world.salesforce_calls, self._world.settings.daily_limit
         headers = {**reply.headers, "Sforce-Limit-Info": f"api-usage={used}/{most}"}
         if reply.body is None and reply.status in (201, 204, 304):
             return Response(status_code=reply.status, headers=headers)
-        response: Response = JSONResponse(
-            reply.body, reply.status, headers, media_type="application/json;charset=UTF-8"
-        )
         if reply.media_type:
-            response = Response(reply.body, reply.status, headers, media_type=reply.media_type)
-        return _compressed(response) if compress and len(response.body) >= LEAST_COMPRESSED else response
-
-
-def _compressed(response: Response) -> Response:
-    """The response in gzip. Its ETag says so, as the vendor's does; a condition takes the tag with and without that."""
-    body = gzip.compress(bytes(response.body), compresslevel=1)
-    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
-    if "etag" in headers:
-        headers["etag"] = headers["etag"][:-1] + '--gzip"'
-    return Response(body, response.status_code, {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+            return Response(reply.body, reply.status, headers, media_type=reply.media_type)
+        return JSONResponse(reply.body, reply.status, headers, media_type="application/json;charset=UTF-8")
 
 
 def _call(request: Request, raw: bytes, user: str) -> Call:
