@@ -6,6 +6,7 @@ import narwhals as nw
 
 from mappings.insight_policy import Contract, SegmentPolicy
 from sync.frames import cases, certain, null, text
+from sync.segmentation.holdings import people
 from sync.world import INT, TEXT
 
 DAYS = "days in the feed, not revenue"
@@ -152,15 +153,15 @@ def sizes() -> list[nw.Expr]:
     """Hospitals owned, their beds, and affiliated providers; a sum with unknown parts is a lower bound only."""
     counted = nw.when(nw.col("hospitals") > 0).then(nw.lit("hospitals in the feed"))
     complete = certain(nw.col("beds_missing") == 0)
-    said = nw.col("providers_bp") // 100
-    stated = nw.when(certain(nw.col("providers_stated") > 0)).then(nw.col("providers_known"))
-    people = cases(
-        [(~said.is_null(), nw.col("providers_ref")), (~stated.is_null(), "providers in the feed")], null(TEXT)
+    least, most = people()
+    told = cases(
+        [(~nw.col("providers_bp").is_null(), nw.col("providers_ref")), (~least.is_null(), "providers in the feed")],
+        null(TEXT),
     )
     return [
         *bounds("hospitals", nw.col("hospitals"), nw.col("hospitals"), counted),
         *bounds("beds", nw.col("beds_known"), nw.when(complete).then(nw.col("beds_known")), counted),
-        *bounds("providers", nw.coalesce(said, stated), nw.coalesce(said, stated), people),
+        *bounds("providers", least, most, told),
     ]
 
 

@@ -16,7 +16,7 @@ from mappings.schema import Header
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, first_by, length_prefixed, lowest_by, null, stack, text
 from sync.segmentation.bounds import bounds, coverage, payers, share_of_sites, sites, sizes, strength
-from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings
+from sync.segmentation.holdings import LINES, hold, names_in_force, people, with_holdings
 from sync.segmentation.lines import strongest, with_line_strengths
 from sync.segmentation.members import roll_up, state_law, with_traits
 from sync.segmentation.statements import parsed, side_by_side
@@ -236,8 +236,10 @@ def _org_type(policy: TierPolicy, segments: SegmentPolicy) -> list[nw.Expr]:
     known = nw.when(central.is_null()).then(nw.lit("not confirmed")).otherwise(
         text("confirmed in ", nw.col("procurement_centralized_ref"))
     )  # fmt: skip
-    people = nw.coalesce(_providers().cast(TEXT), nw.lit("unknown"))
-    counted = text(count, " hospitals of the system; central procurement: ", known, "; providers: ", people)
+    least, most = people()
+    open_ = cases([(~least.is_null() & most.is_null(), "at least ")], "")
+    told = text(open_, nw.coalesce(least.cast(TEXT), nw.lit("unknown")))
+    counted = text(count, " hospitals of the system; central procurement: ", known, "; providers: ", told)
     return [
         *bounds("org_type", low, high, counted),
         nw.col("own_kind").alias("own_type"),
@@ -257,11 +259,6 @@ def _several_states() -> nw.Expr:
     return nw.when(apart | (nw.col("states_missing") == 0)).then(apart)
 
 
-def _providers() -> nw.Expr:
-    stated = nw.when(certain(nw.col("providers_stated") > 0)).then(nw.col("providers_known"))
-    return nw.coalesce(nw.col("providers_bp") // 100, stated)
-
-
 def _seed_network(rule: Mapping[str, Any], alone: nw.Expr, likely: nw.Expr, own: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Many hospitals, or several that buy centrally and spread over states or professionals."""
     alternative = rule.get("or") or {}
@@ -269,8 +266,10 @@ def _seed_network(rule: Mapping[str, Any], alone: nw.Expr, likely: nw.Expr, own:
     hospitals = nw.col("hospitals")
     many, several = hospitals >= int(rule["min_hospitals"]), (hospitals >= fewest) & (hospitals <= most)
     central = nw.col("procurement_centralized_text") == str(alternative.get("centralized", True)).lower()
-    large = _providers() >= int(alternative.get("min_affiliated_hcps", 0))
-    broad, narrow = certain(_several_states()) | certain(large), certain(~_several_states()) & certain(~large)
+    enough = int(alternative.get("min_affiliated_hcps", 0))
+    least, most = people()
+    broad = certain(_several_states()) | certain(least >= enough)
+    narrow = certain(~_several_states()) & certain(most < enough)
     settled = [
         (many, "IDN"),
         (several & central & broad, "IDN"),
@@ -285,16 +284,14 @@ def _seed_network(rule: Mapping[str, Any], alone: nw.Expr, likely: nw.Expr, own:
 
 def _key_network(segments: SegmentPolicy, alone: nw.Expr, likely: nw.Expr, own: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Hospitals and professionals under one parent; a sum of professionals that is not known settles nothing."""
-    knobs, hospitals, people = segments.key_network, nw.col("hospitals"), _providers()
+    knobs, hospitals, (least, most) = segments.key_network, nw.col("hospitals"), people()
     sites = nw.coalesce("other_sites", nw.lit(0))
     enough, some = hospitals >= knobs.min_hospitals, hospitals >= 2
     small = (hospitals >= knobs.small_hospitals) & (sites >= knobs.small_sites)
-    is_network = (certain(enough) & certain(people >= knobs.min_hcps)) | (
-        certain(small) & certain(people >= knobs.small_hcps)
+    is_network = (certain(enough) & certain(least >= knobs.min_hcps)) | (
+        certain(small) & certain(least >= knobs.small_hcps)
     )
-    may_be = (certain(enough) & ~certain(people < knobs.min_hcps)) | (
-        certain(small) & ~certain(people < knobs.small_hcps)
-    )
+    may_be = (certain(enough) & ~certain(most < knobs.min_hcps)) | (certain(small) & ~certain(most < knobs.small_hcps))
     rest = [(some, "COMMUNITY_SYSTEM"), (hospitals == 1, alone)]
     low = cases([(is_network, "IDN"), *rest], own)
     return low, cases([(may_be, "IDN"), (some, "COMMUNITY_SYSTEM"), (hospitals == 1, likely)], own)

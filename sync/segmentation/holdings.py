@@ -126,10 +126,25 @@ def _systems() -> list[nw.Expr]:
 
 
 def _people() -> list[nw.Expr]:
+    """Professionals of the members, and of the deciding organisation's own row, which speaks of all of them."""
+    itself, unsaid = nw.col("account_id") == nw.col("holder_account_id"), nw.col("providers").is_null()
     return [
-        nw.col("providers").sum().cast(INT).alias("providers_known"),
-        count_where(~nw.col("providers").is_null()).alias("providers_stated"),
+        nw.when(itself).then(nw.col("providers")).max().cast(INT).alias("providers_own"),
+        nw.when(~itself).then(nw.col("providers")).sum().cast(INT).alias("providers_sum"),
+        count_where(~unsaid).alias("providers_stated"),
+        count_where(unsaid & ~itself & (nw.col("kind") != "SYSTEM")).alias("providers_missing"),
     ]
+
+
+def people() -> tuple[nw.Expr, nw.Expr]:
+    """The least and the most professionals of a deciding organisation; null = not known, or no upper bound.
+
+    What its own row says is the whole; else the members' sum, a lower bound where one of them says nothing.
+    """
+    said = nw.when(certain(nw.col("providers_stated") > 0)).then(nw.coalesce("providers_own", "providers_sum"))
+    complete = certain((nw.col("providers_missing") == 0) | ~nw.col("providers_own").is_null())
+    confirmed = nw.col("providers_bp") // 100
+    return nw.coalesce(confirmed, said), nw.coalesce(confirmed, nw.when(complete).then(said))
 
 
 def _purchasing(contracts: tuple[Contract, ...], names: dict[str, tuple[str, ...]]) -> list[nw.Expr]:

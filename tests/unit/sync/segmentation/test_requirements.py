@@ -261,3 +261,22 @@ def test_R31_a_champion_that_nobody_was_asked_about_is_unknown(
     ]
     row = profile_of(firms=[firm("1", "One")], contacts=people)["1"]
     assert json.loads(row["features"]).get("champion") == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "members", "expected"),
+    [
+        (None, (60, 50), "IDN"),  # their sum reaches the hundred
+        (None, (60, None), None),  # the other one may have forty
+        (None, (30, 20), "COMMUNITY_SYSTEM"),
+        (80, (60, 50), "COMMUNITY_SYSTEM"),  # the system's own row speaks of all of them, each once
+        (None, (120, None), "IDN"),
+    ],
+)
+def test_R02_professionals_of_whom_a_part_is_unknown_settle_only_what_their_least_settles(
+    profile_of: Profiles, own: int | None, members: tuple[int | None, int | None], expected: str | None
+) -> None:
+    two = [{**row, "providers": n} for row, n in zip(hospitals(2), members, strict=True)]
+    central = [fact("900", "procurement_centralized", "true")]
+    row = profile_of(firms=[system("900", "Prairie", providers=own), *two], facts=central)["900"]
+    assert row["org_type"] == expected
