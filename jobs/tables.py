@@ -94,6 +94,18 @@ def merge(
     return fresh.sort(list(key)).to_arrow().cast(delta.schema)
 
 
+def overlaid(table: pa.Table, seen: Mapping[tuple[str, ...], Mapping[str, str | None]], key: Sequence[str]) -> pa.Table:
+    """`table` with the values that `seen` gives for its keys, column by column; other rows and columns as they were."""
+    frame = pl.DataFrame(pl.from_arrow(table))
+    for name in sorted({name for values in seen.values() for name in values} & set(frame.columns)):
+        told = [(*one, values[name], True) for one, values in seen.items() if name in values]
+        columns = dict.fromkeys((*key, "told"), pl.String)
+        values = pl.DataFrame(told, schema={**columns, "is_told": pl.Boolean}, orient="row")
+        joined = frame.join(values, on=list(key), how="left", maintain_order="left")
+        frame = joined.with_columns(pl.when("is_told").then("told").otherwise(name).alias(name)).drop("told", "is_told")
+    return frame.to_arrow().cast(table.schema)
+
+
 def _not_older(fresh: pl.DataFrame, kept: pl.DataFrame, key: Sequence[str], stamp: str | None) -> pl.DataFrame:
     if stamp is None or stamp not in fresh.columns or stamp in key:
         return fresh

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from jobs.applying.around import ever_agreed, recent_moves
-from jobs.tables import OBJECT_SCHEMAS, arrow_schema, empty, widened
+from jobs.tables import OBJECT_SCHEMAS, arrow_schema, empty, overlaid, widened
 from jobs.wiring import Wired
 from mappings.canonical import FEEDS, MANAGED
 from mappings.schema import CrmMap
+from store import journal
 from store.snapshots import Snapshot, Status
 from sync.engine import Frame
 from sync.frames import stack
@@ -69,6 +70,7 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     frame = wired.engine.from_arrow
     moved = recent_moves(wired.database, wired.mappings.policies)
     tables = {name: _read(wired, found, OBJECT_SCHEMAS[name]) for name, found in by_object.items()}
+    tables["account"] = _as_left(wired, accounts, tables["account"])
     maps = {one.source: wired.mappings.crms[one.source] for one in accounts}
     missing = {one.source: frozenset(one.meta.get("missing", ())) for one in accounts}
     hidden = {source: ever_agreed(agreed, source, fields) for source, fields in missing.items()}
@@ -105,6 +107,16 @@ def load_world(wired: Wired, as_of: str) -> Loaded:
     )
     snapshots = tuple(one for found in by_object.values() for one in found)
     return Loaded(world=world, snapshots=snapshots, feeds=tuple(one for found in feeds.values() for one in found))
+
+
+def _as_left(wired: Wired, pulled: Sequence[Snapshot], records: pa.Table) -> pa.Table:
+    """The records as last seen: what an apply read back after its writes is newer than the pull before it."""
+    seen: dict[tuple[str, ...], Mapping[str, str | None]] = {}
+    with wired.database.read() as conn:
+        for one in pulled:
+            back = journal.read_back(conn, one.source, since=one.taken_at)
+            seen |= {(one.source, record_id): values for record_id, values in back.items()}
+    return overlaid(records, seen, ("connection", "record_id")) if seen else records
 
 
 def _past_holds(wired: Wired, as_of: str) -> pa.Table:

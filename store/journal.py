@@ -145,6 +145,19 @@ def versions_ended(conn: sa.Connection, connection: str, *, since: str) -> dict[
     return {row.record_id: row.version for row in conn.execute(query.order_by(journal.c.position))}
 
 
+def read_back(conn: sa.Connection, connection: str, *, since: str) -> dict[str, dict[str, str | None]]:
+    """By record id, the values that were read back after writes since then; the newest of each field."""
+    query = sa.select(journal.c.record_id, journal.c.verified_value).where(
+        journal.c.connection == connection,
+        journal.c.state.in_((JournalState.VERIFIED, JournalState.MISMATCH)),
+        journal.c.at > since,
+    )
+    found: dict[str, dict[str, str | None]] = {}
+    for row in conn.execute(query.order_by(journal.c.at, journal.c.created_at, journal.c.id)):
+        found.setdefault(row.record_id, {}).update(row.verified_value)
+    return found
+
+
 def of_item(conn: sa.Connection, item_id: str) -> tuple[JournalRow, ...]:
     """All rows of an item, oldest first: one per plan that sent it."""
     query = sa.select(journal).where(journal.c.item_id == item_id).order_by(journal.c.created_at, journal.c.id)

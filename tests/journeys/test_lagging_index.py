@@ -1,4 +1,4 @@
-"""HubSpot's search index shows a change some time after it was made; deltas come from it."""
+"""What was just written is known, though no pull shows it yet: none came since, or an index lags behind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from contextlib import closing
 
 from tests.journeys.conftest import Cli
 from tests.journeys.world import HS_ANA, HS_DEE, HS_HAYS, HS_LONE
+
+
+def test_a_plan_right_after_an_apply_knows_what_was_written(planned: Cli) -> None:
+    planned.approve_all()
+    assert planned.apply_first().code == 0
+    assert planned.run("plan", "--detailed-exitcode").code == 0
+    assert planned.ok("drift", "--json").json["rows"] == []
+    before = planned.writes()
+    assert planned.run("apply").code == 0
+    assert planned.writes() == before
 
 
 def test_what_was_just_written_is_no_drift_while_the_index_shows_it_as_it_was(planned: Cli) -> None:

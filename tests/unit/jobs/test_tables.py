@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.tables import arrow_schema, from_rows, merge, object_schema, widened
+from jobs.tables import arrow_schema, from_rows, merge, object_schema, overlaid, widened
 from mappings.canonical import FieldType
 from mappings.schema import FieldMap, ObjectMap
 from sync.world import USERS
@@ -71,3 +71,13 @@ def test_a_row_that_an_index_shows_as_it_was_before_changes_nothing() -> None:
     known = _table(("1", "now", "b"), ("2", "same", "b"))
     merged = merge(known, _table(("1", "before", "a"), ("2", "moved", "b")), ["record_id"], stamp="modified_at")
     assert merged["name"].to_pylist() == ["now", "moved"]
+
+
+def test_what_was_seen_later_lies_over_a_table_field_by_field() -> None:
+    table = _table(("2", "b", "1"), ("1", "a", "1"), ("3", "c", "1"))
+    seen = {("1",): {"name": None}, ("3",): {"name": "now", "unknown": "x"}, ("4",): {"name": "not here"}}
+    assert overlaid(table, seen, ["record_id"]).to_pylist() == [
+        {"record_id": "2", "name": "b", "modified_at": "1"},
+        {"record_id": "1", "name": None, "modified_at": "1"},
+        {"record_id": "3", "name": "now", "modified_at": "1"},
+    ]
