@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 
 from jobs.difflog import diff_rows
 from jobs.present import view_plan
 from jobs.report import safe_cell
 from jobs.wiring import Wired
 from store import audit
+from store.database import StoreError
 
 MAX_SHEET_ROWS = 1_048_575
 """Rows under the header that Excel opens; the writer drops what comes after them without a word."""
@@ -74,8 +78,22 @@ def write_table(table: pa.Table, path: Path) -> None:
     if path.suffix == ".xlsx" and table.num_rows > MAX_SHEET_ROWS:
         fact = f"{table.num_rows:,} rows, and a sheet holds {MAX_SHEET_ROWS:,}"
         raise ExportError(f"{path.name}: {fact}; write to .csv or .parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    {".csv": _csv, ".xlsx": _xlsx, ".parquet": pq.write_table}[path.suffix](table, path)
+    with writing(path):
+        {".csv": _csv, ".xlsx": _xlsx, ".parquet": pq.write_table}[path.suffix](table, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of a file, and raise StoreError where it cannot be written: each writer has errors of its own."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()  # asked first: a workbook that finds no place at its end leaves temporary files behind
+        yield
+    except (OSError, FileCreateError) as exc:
+        cause = exc.args[0] if isinstance(exc, FileCreateError) and exc.args else exc
+        why = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(cause)
+        remedy = "Name a file in a folder that can be written, with space on its disk"
+        raise StoreError(f"file {path}", f"it cannot be written ({why})", remedy) from exc
 
 
 def _csv(table: pa.Table, path: Path) -> None:

@@ -8,15 +8,16 @@ from typing import Any
 
 import xlsxwriter
 
+from jobs.export import writing
+
 _MAX_CELL = 32_000
 _MAX_SHEET_NAME = 31
 
 
 def write_sheets(sheets: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
-    """Write an XLSX file; a sheet without rows says so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write an XLSX file; a sheet without rows says so. Raises StoreError where it cannot be written."""
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(str(path), options) as book:
+    with writing(path), xlsxwriter.Workbook(str(path), options) as book:
         bold = book.add_format({"bold": True, "bg_color": "#E8EEF4", "bottom": 1})
         used: set[str] = set()
         for name, rows in sheets.items():

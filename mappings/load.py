@@ -10,7 +10,9 @@ import csv
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -119,7 +121,7 @@ def _overlay(folder: Path, texts: dict[str, str], problems: list[MappingProblem]
     if not folder.is_dir():
         problems.append(_unplaced(str(folder), "the overlay folder does not exist; create it or correct the setting"))
         return taken
-    for path in sorted(folder.rglob("*.y*ml")):
+    for path in _listed(folder, problems):
         written = path.relative_to(folder).as_posix()
         name = _placed(written, texts, problems)
         if name is None:
@@ -132,6 +134,17 @@ def _overlay(folder: Path, texts: dict[str, str], problems: list[MappingProblem]
         if text is not None:
             texts[name] = text
     return taken
+
+
+def _listed(folder: Path, problems: list[MappingProblem]) -> list[Path]:
+    """YAML files below the folder. One that cannot be looked into is a problem: the shipped rules must not step in."""
+
+    def unread(exc: OSError) -> None:
+        fact = f"the folder cannot be read ({exc.strerror}); make it readable for this user"
+        problems.append(_unplaced(str(exc.filename), fact))
+
+    found = os.walk(folder, onerror=unread)
+    return sorted(Path(place, name) for place, _, names in found for name in names if fnmatch(name, "*.y*ml"))
 
 
 def _placed(written: str, texts: dict[str, str], problems: list[MappingProblem]) -> str | None:

@@ -301,7 +301,8 @@ _DIAGNOSES = (
     (
         "readonly database",
         "the file or its folder is read-only",
-        "Make both writable for this user, or set PLATBOOK_DATABASE_URL to a writable place",
+        "Make it, the -wal and -shm files beside it and the folder writable for this user, or set "
+        "PLATBOOK_DATABASE_URL to a writable place",
     ),
     (
         "database is locked",

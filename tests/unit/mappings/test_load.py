@@ -1,6 +1,8 @@
 """The packaged files are sound; a customer's mistakes are all reported, each with file and line."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -459,3 +461,19 @@ def test_a_customer_may_add_a_feed(overlay):
 def test_the_packaged_files_are_also_plain_yaml_for_other_tools():
     for path in PACKAGED.rglob("*.yaml"):
         yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_an_overlay_folder_that_cannot_be_looked_into_does_not_mean_the_shipped_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policies").mkdir()
+    look = os.scandir
+
+    def denied(place: str) -> Any:  # whoever runs the tests may be root, whom no mode stops
+        if Path(place).name == "policies":
+            raise PermissionError(13, "Permission denied", str(place))
+        return look(place)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(MappingError, match=r"policies:1: the folder cannot be read \(Permission denied\)"):
+        load(tmp_path)
