@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from connectors.errors import Fatal
 from store import audit
 from tests.drills.conftest import Places
-from tests.drills.crm import HUMAN, SENT
+from tests.drills.crm import HUMAN, SENT, HistoryTarget
 from tests.drills.desk import SF, Desk, states
 from tests.drills.world import record_id
 
@@ -76,4 +79,26 @@ def test_a_write_that_never_came_and_a_persons_edit_are_told_apart_from_one_that
     with desk.database.read() as conn:
         (told,) = [one["body"] for one in audit.entries(conn) if one["kind"] == "stale"]
     assert (result.items[1].state, told["record_id"], told["how"]) == ("stale", record_id(SF, 1), "ours")
+    desk.close()
+
+
+def test_where_no_history_can_be_read_the_audit_says_that_the_answer_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=3)
+
+    def refuse(*_: object) -> None:
+        raise Fatal("AccountHistory: no access", system=SF)
+
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "before_read" and desk.crm.touches()[-1:] == [(SF, record_id(SF, 2), SENT)]:
+            desk.crm.edit(SF, record_id(SF, 1), {"owner": "human"})
+        return "commit_then_reset" if point == "before_write" else ""
+
+    monkeypatch.setattr(HistoryTarget, "history", refuse)
+    result = desk.apply(hook=hook)
+    with desk.database.read() as conn:
+        (told,) = [one["body"] for one in audit.entries(conn) if one["kind"] == "stale"]
+    assert (result.items[1].state, told["record_id"], told["how"]) == ("stale", record_id(SF, 1), "lost")
+    assert desk.owner(1) == "human"
     desk.close()
