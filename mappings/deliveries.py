@@ -193,6 +193,24 @@ def columns_present(layout: FeedLayout, header: Iterable[str]) -> dict[str, str]
     return {field: column for field, column in found.items() if column}
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A cell that is one of the layout's words."""
+
+    is_clear: bool | None  # False = as before, None = it says nothing
+
+
+def _or_word(words: Mapping[str, _Word], parse: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """The parser of a trimmed cell that may be one of the words."""
+    longest = max(map(len, words), default=0)
+
+    def parse_or_word(text: str) -> Any:
+        found = words.get(text.lower()) if len(text) <= longest else None
+        return found or parse(text)
+
+    return parse_or_word
+
+
 class _Translator:
     """A layout against one file's header: a column and a parser per field."""
 
@@ -206,14 +224,14 @@ class _Translator:
         self._blank: Row = {f.name: layout.constants.get(f.name) for f in FEEDS[layout.rows]}
         if layout.rows == "firm":
             self._blank["cleared"] = None
-        self._parsers = {
-            field: lru_cache(_REMEMBERED)(_cell_parser(field, layout.fields[field])) for field in self._columns
-        }
         self._former = re.compile(layout.former_name_pattern, re.IGNORECASE) if layout.former_name_pattern else None
-        self._words: dict[str, bool | None] = {word.lower(): None for word in layout.blank_words}
-        self._words |= {word.lower(): True for word in layout.clear_words}
-        self._words |= {word.lower(): False for word in layout.same_words}
-        self._longest = max(map(len, self._words), default=0)
+        words = {word.lower(): _Word(None) for word in layout.blank_words}
+        words |= {word.lower(): _Word(True) for word in layout.clear_words}
+        words |= {word.lower(): _Word(False) for word in layout.same_words}
+        self._parsers = {
+            field: lru_cache(_REMEMBERED)(_or_word(words, _cell_parser(field, layout.fields[field])))
+            for field in self._columns
+        }
         self._dates = [field for field in FRESHNESS if field in self._columns]
         self._latest = (date.fromisoformat(as_of) + timedelta(days=_MAX_DAYS_AHEAD)).isoformat()
 
@@ -223,10 +241,11 @@ class _Translator:
         for field, column in self._columns.items():
             text = cells.get(column)
             if text and (bare := text.strip()):
-                if len(bare) <= self._longest and (word := bare.lower()) in self._words:
-                    said[field] = self._words[word]
+                value = self._parsers[field](bare)
+                if type(value) is _Word:
+                    said[field] = value.is_clear
                     continue
-                value = row[field] = self._parsers[field](text)
+                row[field] = value
                 if value is None and field != "zip5":
                     problems.add(self._problem(number, field))
         if "zip5" not in said:

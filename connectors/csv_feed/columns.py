@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from connectors.csv_feed.agreement import ColumnRule, FeedContract, day_of, is_day_first, lost_digits
@@ -22,13 +22,13 @@ Look = Callable[[str], int]
 
 def look_of(rule: ColumnRule, contract: FeedContract, latest: str) -> Look:
     """The look at one column. Dates after `latest` (ISO) lie in the future where the contract says they should not."""
-    word = _words(contract)
+    words = _words(contract)
     if rule.format == "text":
-        return _text(word)
+        return _text(words)
     is_dated = rule.names[0] in contract.dated
 
     def look(text: str) -> int:
-        if said := word(text):
+        if said := words.get(text.lower()):
             return said
         flags = 0 if rule.fits(text) else MISMATCH
         if rule.format == "id" and lost_digits(text):
@@ -41,9 +41,11 @@ def look_of(rule: ColumnRule, contract: FeedContract, latest: str) -> Look:
     return lru_cache(_REMEMBERED)(look)
 
 
-def _text(word: Look) -> Look:
+def _text(words: Mapping[str, int]) -> Look:
+    longest = max(map(len, words), default=0)
+
     def look(text: str) -> int:
-        if said := word(text):
+        if len(text) <= longest and (said := words.get(text.lower())):
             return said
         if text.isascii() and "&" not in text:
             return 0 if len(text) <= MAX_CELL else TOO_LONG
@@ -52,13 +54,7 @@ def _text(word: Look) -> Look:
     return look
 
 
-def _words(contract: FeedContract) -> Look:
-    """A cell that is one of the contract's words; what the vendor agreed on goes first."""
+def _words(contract: FeedContract) -> Mapping[str, int]:
+    """What the contract's words mean; what the vendor agreed on goes first."""
     meanings = dict.fromkeys(contract.blank_words, BLANK_WORD)
-    meanings |= dict.fromkeys(contract.same_words, SAME_WORD) | dict.fromkeys(contract.clear_words, CLEAR_WORD)
-    longest = max(map(len, meanings), default=0)
-
-    def look(text: str) -> int:
-        return meanings.get(text.lower(), 0) if len(text) <= longest else 0
-
-    return look
+    return meanings | dict.fromkeys(contract.same_words, SAME_WORD) | dict.fromkeys(contract.clear_words, CLEAR_WORD)

@@ -18,6 +18,7 @@ from connectors.csv_feed.sample import SAMPLED, RowSample
 from connectors.csv_feed.tally import ColumnTally, DeliveryFacts
 
 _SHOWN = 5  # columns, where a header is told
+_NAME_HELD = 80  # characters of it
 _IDS_HELD = 100_000  # ids whose name is remembered, to find one with two
 _SIGNS = frozenset("=+-@\t\r")
 _HARMLESS_SIGN = re.compile(r"[-+][\d\s().,/%-]*")  # telephone numbers, negative numbers, a lone dash
@@ -67,7 +68,7 @@ class Survey:
         formats = {rule.names[0]: rule.format for name, rule in present}
         wanted = last.key_sample[:SAMPLED] if last is not None and not contract.rows_are_events else ()
         self.sample = RowSample(formats, wanted)
-        self._names: dict[tuple[int, str], int] = {}  # pair and id -> hash of the name it had first
+        self._names: dict[tuple[int, str], str] = {}  # pair and id -> the name it had first
         self._named_rows, self._two_names = Counter[int](), Counter[int]()  # by pair
         self._columns = [
             (name, cell.look_of(rule, contract, latest), rule.format != "text", self.tallies[name])
@@ -252,9 +253,12 @@ class Survey:
         if not (id_ and name):
             return
         self._named_rows[pair] += 1
-        hashed = hash(name.casefold())
-        first = self._names.setdefault((pair, id_), hashed) if len(self._names) < _IDS_HELD else hashed
-        self._two_names[pair] += self._names.get((pair, id_), first) != hashed
+        first = self._names.get((pair, id_))
+        if first is None:
+            if len(self._names) < _IDS_HELD:
+                self._names[pair, id_] = name[:_NAME_HELD]
+        elif first != name and first.casefold() != name[:_NAME_HELD].casefold():
+            self._two_names[pair] += 1
 
     def _check_percents(self, row: FeedRow, group: Sequence[str]) -> None:
         shares = [_percent(row.values[name]) for name in group]
