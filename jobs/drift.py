@@ -43,6 +43,13 @@ def drift_rows(wired: Wired) -> list[dict[str, Any]]:
     return found
 
 
+def written_since_pull(wired: Wired) -> bool:
+    """True where a run wrote after the newest pull: what it wrote is agreed, and the pull does not show it yet."""
+    pulled = [found.taken_at for kind in wired.kinds if (found := wired.snapshots.current(kind, "account"))]
+    wrote = next((one for one in wired.runs.list(kind="apply") if one.counts), None)
+    return bool(pulled) and wrote is not None and (wrote.finished_at or wrote.started_at) > min(pulled)
+
+
 def by_actor(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Per connection and actor: values, accounts, fields and the newest change; the busiest first."""
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)

@@ -66,7 +66,8 @@ class Taken:
 def declared(wired: Wired, path: Path, *, layout: str, as_of: str, encoding: str) -> Declared:
     """What the options say, completed from MANIFEST.csv beside the file. Raises FeedError naming what is missing."""
     if not path.is_file():
-        raise FeedError(f"{path}: there is no such file; give the path of a delivered CSV file, plain or gzipped")
+        fact = "it is a folder or a device" if path.exists() else "there is no such file"
+        raise FeedError(f"{path}: {fact}; give the path of a delivered CSV file, plain or packed (.gz, .zip)")
     listed = _manifest(path)
     day = as_of or listed.get("as_of", "")
     if not day:

@@ -10,7 +10,7 @@ import typer
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, table
 from jobs.cli.selecting import WhereOption
-from jobs.drift import ROW_FIELDS, by_actor, drift_rows
+from jobs.drift import ROW_FIELDS, by_actor, drift_rows, written_since_pull
 from sync.planning.selectors import parse
 
 
@@ -30,10 +30,13 @@ def drift(
     wired = opened()
     wanted = parse(where, ROW_FIELDS)
     rows = [row for row in drift_rows(wired) if wanted(row)]
-    actors = by_actor(rows)
+    actors, is_early = by_actor(rows), written_since_pull(wired)
     if json_:
-        emit_json("drift", {"by_actor": actors} if by else {"rows": rows, "by_actor": actors})
+        shown = {} if by else {"rows": rows}
+        emit_json("drift", {**shown, "by_actor": actors, "written_since_pull": is_early})
         return
+    if is_early:
+        say("A run wrote after the newest pull: what it wrote looks moved here until `platbook pull`.", style="yellow")
     say(f"{len(rows):,} values on {len({(r['connection'], r['record']) for r in rows}):,} accounts are not as agreed")
     if by is not None:
         told = [{**one, "fields": ", ".join(one["fields"]), "newest": one["newest"][:16]} for one in actors]

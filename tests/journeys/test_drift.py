@@ -12,6 +12,15 @@ ASKED = "on_drift: review, on_conflict: review, on_takeover: review, clear: forb
 TERM = "on_drift: adopt, on_conflict: theirs, override_until: 2099-01-31, on_takeover: review, clear: forbid"
 
 
+def test_what_a_run_wrote_after_the_newest_pull_is_not_told_as_moved_by_somebody(planned: Cli) -> None:
+    planned.approve_all()
+    assert planned.apply_first().code == 0
+    assert "until `platbook pull`" in planned.ok("drift").out
+    assert planned.ok("drift", "--json").json["written_since_pull"] is True
+    planned.ok("pull")
+    assert planned.ok("drift", "--json").json["written_since_pull"] is False
+
+
 def test_the_drift_report_names_who_moved_what(settled: Cli) -> None:
     assert settled.ok("drift", "--json").json["rows"] == []
     settled.edit("salesforce", MERCY, DEE, Territory__c="ELSEWHERE", Account_Tier__c="")
