@@ -125,6 +125,13 @@ def find(conn: sa.Connection, ids: Sequence[str]) -> Mapping[str, JournalRow]:
     return _by_id(conn, ids)
 
 
+def written_before(conn: sa.Connection, row: JournalRow) -> tuple[JournalRow, ...]:
+    """Other rows of the record that the CRM has taken."""
+    taken = journal.c.state.in_((JournalState.SENT, JournalState.VERIFIED, JournalState.MISMATCH))
+    same = (journal.c.connection == row.connection) & (journal.c.record_id == row.record_id) & (journal.c.id != row.id)
+    return tuple(_journal_row(one) for one in conn.execute(sa.select(journal).where(same, taken)).mappings())
+
+
 def of_plan(conn: sa.Connection, plan_id: str) -> tuple[JournalRow, ...]:
     """All rows of a plan."""
     query = sa.select(journal).where(journal.c.plan_id == plan_id).order_by(journal.c.created_at, journal.c.id)

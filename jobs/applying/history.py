@@ -15,7 +15,8 @@ from connectors.errors import Fatal
 from connectors.protocol import Current, Lane
 from jobs.applying.model import ItemState, Translation
 from jobs.applying.session import LOST, ApplyRun, Settled
-from store.journal import JournalState, Values
+from store import journal
+from store.journal import JournalRow, JournalState, Values
 
 UNGUARDED = frozenset({Lane.BATCH, Lane.BULK, Lane.TEAM, Lane.ASSOCIATION})
 """Lanes without a precondition."""
@@ -25,6 +26,9 @@ FEW, FEW_SHARE = 3, 0.2
 _OURS = frozenset({"us"})
 _NAMELESS = frozenset({"integration"})  # us, where the CRM does not say under which name we write
 _FLOWS = frozenset({"us", "workflow", "unknown"})  # what changes a value without a person
+
+Sent = frozenset[tuple[str, str | None]]
+"""Fields and values that other rows of a record have brought."""
 
 log = structlog.get_logger()
 
@@ -114,11 +118,20 @@ def landed(run: ApplyRun, connection: str, settled: Iterable[Settled]) -> list[S
         log.warning("history_not_readable", connection=connection, rows=len(unclear), reason=exc.code)
         return listed
     us = connected.org().user_id
-    traced = {one.row.id: _traced(one, found.get(one.row.record_id, ()), connected.translation, us) for one in unclear}
+    with run.deps.database.read() as conn:
+        before = {one.row.id: _ever_sent(journal.written_before(conn, one.row)) for one in unclear}
+    traced = {
+        one.row.id: _traced(one, found.get(one.row.record_id, ()), connected.translation, us, before[one.row.id])
+        for one in unclear
+    }
     return [traced.get(one.row.id, one) for one in listed]
 
 
-def _traced(one: Settled, entries: Sequence[Entry], translation: Translation, us: str) -> Settled:
+def _ever_sent(rows: Iterable[JournalRow]) -> Sent:
+    return frozenset((name, value or None) for row in rows for name, value in row.want.items())
+
+
+def _traced(one: Settled, entries: Sequence[Entry], translation: Translation, us: str, before: Sent) -> Settled:
     """The row as history has it. One field of ours that was there speaks for all: they travelled together."""
     became: dict[str, str | None] = {}
     over: dict[str, str | None] = {}
@@ -129,7 +142,9 @@ def _traced(one: Settled, entries: Sequence[Entry], translation: Translation, us
         values = [translation.to_canonical(name, entry.value) or None for entry in own]
         ours = [translation.actor_kind(entry.marks(), our_user=us) in (_OURS if us else _NAMELESS) for entry in own]
         seen = _place(values, one.row.pre_image.get(name) or None)
-        is_traced |= seen > 0
+        if not seen and (name, want or None) not in before:  # put back, perhaps, over the only write of this value
+            seen = _below(values, one.row.pre_image.get(name) or None, want or None)
+        is_traced |= seen > 0 or (bool(own) and (want or None) not in values)
         at = next((n for n in range(1, seen) if values[n] == (want or None) and ours[n]), 0)
         if not at:  # it never came, or still stands
             continue
@@ -148,6 +163,12 @@ def _traced(one: Settled, entries: Sequence[Entry], translation: Translation, us
 def _place(values: Sequence[str | None], before: str | None) -> int:
     """Where the value lies that was read before the write: whatever is newer came after that reading."""
     return values.index(before) if before in values else len(values) if before is None else 0
+
+
+def _below(values: Sequence[str | None], before: str | None, want: str | None) -> int:
+    """Where the value read before the write lies below a write of ours; 0 = there was none."""
+    at = values.index(want) if want in values else 0
+    return at + _place(values[at:], before) if at else 0
 
 
 def _rewritten(one: Settled, became: Values) -> Settled:

@@ -12,7 +12,7 @@ from store import audit
 from tests.drills.conftest import Places
 from tests.drills.crm import HUMAN, SENT, HistoryTarget
 from tests.drills.desk import SF, Desk, states
-from tests.drills.world import record_id
+from tests.drills.world import Wanted, record_id, save_plan, values
 
 
 def test_what_a_person_changes_just_after_our_write_is_an_edit_like_any_later_one(tmp_path: Path) -> None:
@@ -79,6 +79,44 @@ def test_a_write_that_never_came_and_a_persons_edit_are_told_apart_from_one_that
     with desk.database.read() as conn:
         (told,) = [one["body"] for one in audit.entries(conn) if one["kind"] == "stale"]
     assert (result.items[1].state, told["record_id"], told["how"]) == ("stale", record_id(SF, 1), "ours")
+    desk.close()
+
+
+@pytest.mark.parametrize("fault", ["", "commit_then_reset"])
+def test_a_person_who_puts_the_old_value_back_just_after_our_write_keeps_it(tmp_path: Path, fault: str) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=5)
+    old, ours = values(SF, 1)
+
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "after_write" and desk.owner(1) == ours:
+            desk.crm.edit(SF, record_id(SF, 1), {"owner": old})
+        return fault if point == "before_write" else ""
+
+    result = desk.apply(hook=hook)
+    assert result.is_complete
+    assert "changed by user human" in result.items[1].message
+    assert desk.apply().message  # already applied
+    assert desk.owner(1) == old
+    desk.close()
+
+
+def test_a_value_that_was_ours_once_proves_nothing_about_a_later_write_of_it(tmp_path: Path) -> None:
+    desk = Desk(Places(tmp_path, None)(), count=5)
+    old, ours = values(SF, 1)
+    desk.apply()
+    desk.crm.edit(SF, record_id(SF, 1), {"owner": old})
+    wanted = Wanted(connection=SF, record_id=record_id(SF, 1), before=old, after=ours)
+    desk.plan_id = save_plan(desk.place, [wanted], {SF: f"org-{SF}"})
+
+    def hook(point: str, ids: Sequence[str]) -> str:
+        if point == "before_read" and desk.crm.touches()[-1] == (SF, record_id(SF, 1), SENT):
+            desk.crm.edit(SF, record_id(SF, 1), {"phone": "2"})
+        return "reset" if point == "before_write" else ""
+
+    result = desk.apply(hook=hook)
+    with desk.database.read() as conn:
+        (told,) = [one["body"] for one in audit.entries(conn) if one["kind"] == "stale"]
+    assert (result.items[0].state, told["how"]) == ("stale", "lost")
     desk.close()
 
 
