@@ -158,10 +158,14 @@ def state_code(value: object) -> str | None:
     return _STATE_CODES.get(word, word)
 
 
+_SANDBOX_TAIL = ".invalid"
+"""No address ends so (RFC 2606): Salesforce adds it to users of a new or refreshed sandbox, so that none gets mail."""
+
+
 def email(value: object) -> str | None:
-    """Lower-case address."""
+    """Lower-case address, without the ending that a refreshed sandbox puts behind those of its users."""
     text = clean_text(value)
-    return text.lower() if text else None
+    return text.lower().removesuffix(_SANDBOX_TAIL) or None if text else None
 
 
 def ccn_6(value: object) -> str | None:

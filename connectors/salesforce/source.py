@@ -111,18 +111,6 @@ class SalesforceSource:
         """Give what the integration user may do beyond reading, and writing these Account fields. Four calls."""
         return excess_privileges(self.session, pushed)
 
-    def latest_covered(self, native_object: str, start: str, end: str) -> str:
-        """Give the instant up to which changes are complete: held back while a long transaction still runs.
-
-        `start` and `end` are ISO instants at most 30 days apart; the answer is Salesforce's own text. One call.
-        """
-        path = f"sobjects/{soql.identifier(native_object)}/updated/"
-        params = {"start": soql.instant(start), "end": soql.instant(end)}
-        body = self.session.call("GET", path, route="updated", is_write=False, params=params).body
-        if not isinstance(body, dict) or not isinstance(body.get("latestDateCovered"), str):
-            raise unreadable(route="updated", is_write=False)
-        return str(body["latestDateCovered"])
-
     def _extract(
         self, query: str, body: Mapping[str, Any], names: Sequence[str], known: Mapping[str, str] | None
     ) -> Job | None:

@@ -196,13 +196,6 @@ def test_a_description_knows_which_fields_can_be_written(source: SalesforceSourc
     assert not fields["MasterRecordId"].updateable
 
 
-def test_changes_are_covered_up_to_an_instant(source: SalesforceSource) -> None:
-    now = datetime.now(UTC)
-    start, end = ((now - timedelta(days=days)).isoformat() for days in (2, 1))
-    covered = datetime.fromisoformat(source.latest_covered("Account", start, end))
-    assert abs(covered - datetime.fromisoformat(end)) < timedelta(seconds=2)
-
-
 def test_a_read_gives_null_for_deleted_and_unknown_records(target: SalesforceTarget, accounts: Any) -> None:
     unknown = "001000000000zzzAAA"
     for versions in (False, True):

@@ -99,3 +99,17 @@ def test_an_id_of_digits_is_padded_and_any_other_kept():
     assert padded_id("123.0", 6) == "000123"
     assert padded_id("A-1", 6) == "A-1"
     assert padded_id("123", None) == "123"
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("Nora@Example.com", "nora@example.com"),
+        ("nora@example.com.invalid", "nora@example.com"),
+        (" Nora@Example.COM.Invalid ", "nora@example.com"),
+        (".invalid", None),
+        ("", None),
+    ],
+)
+def test_users_of_a_refreshed_sandbox_are_the_people_of_the_roster(told: str, meant: str | None) -> None:
+    assert email(told) == meant

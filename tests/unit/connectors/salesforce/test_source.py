@@ -275,11 +275,3 @@ def test_an_organisation_that_nobody_tells_is_fatal(policy: RetryPolicy) -> None
         login = ClientCredentials(client_id="id", client_secret="word", login_url=HOST)
         with pytest.raises(Fatal, match="not visible"):
             SalesforceSource(connect(login, policy=policy)).org()
-
-
-def test_the_instant_that_changes_are_complete_to_is_the_crm_own(
-    source: SalesforceSource, wire: responses.RequestsMock
-) -> None:
-    wire.get(f"{DATA}/sobjects/Account/updated/", json={"ids": [], "latestDateCovered": "2026-01-31T08:00:00.000+0000"})
-    covered = source.latest_covered("Account", "2026-01-30T00:00:00.000Z", "2026-01-31T09:00:00.000Z")
-    assert covered == "2026-01-31T08:00:00.000+0000"
