@@ -20,7 +20,7 @@ from jobs.applying.wired import apply_deps, watched_fields
 from jobs.cli.exits import Exit, Stop
 from jobs.cli.opened import opened
 from jobs.cli.output import JsonFlag, emit_json, say, steps, table
-from jobs.cli.plan import show_summary
+from jobs.cli.plan import previewed, show_summary
 from jobs.cli.pull import show_pull
 from jobs.cli.selecting import PlanOption, ReasonOption
 from jobs.difflog import log_plan, require_folder
@@ -211,7 +211,7 @@ def _show_sync(wired: Wired, pulled: Any, planned: Any, result: ApplyResult | No
         emit_json("sync", payload)
         return
     show_pull(pulled)
-    show_summary(view_plan(wired, planned.stored.id), planned.problems)
+    show_summary(previewed(wired, planned.stored.id), planned.problems)
     if result is not None:
         show_applied(wired, result)
     elif planned.stored.status is not PlanStatus.PAUSED_BY_GUARD:

@@ -23,7 +23,7 @@ from jobs.cli.exits import Stop
 from jobs.cli.feeds import show_taken
 from jobs.cli.limits import stopped as stopped_by_guard
 from jobs.cli.output import out, say
-from jobs.cli.plan import show_rows, show_summary
+from jobs.cli.plan import previewed, show_rows, show_summary
 from jobs.cli.pull import show_pull
 from jobs.difflog import log_plan
 from jobs.explain import explain_account
@@ -171,7 +171,7 @@ class _Story:
 
     def _plan(self) -> Planned:
         planned = make_plan(self.wired)
-        view = view_plan(self.wired, planned.stored.id)
+        view = previewed(self.wired, planned.stored.id)
         show_summary(view, planned.problems)
         self._blocked(view)
         return planned
