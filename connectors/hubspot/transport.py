@@ -21,6 +21,7 @@ import urllib3
 
 from connectors.errors import Fatal, Retriable
 from connectors.http import bounded
+from connectors.hubspot.pool import open_pool
 from connectors.hubspot.responses import SYSTEM, Answer, Lost
 from connectors.hubspot.retry import UNREACHABLE
 from connectors.protocol import CallMeter
@@ -77,9 +78,7 @@ class Transport:
         self._settings, self._meter, self._bearer = settings, meter, bearer
         self._lock = threading.Lock()
         timeout = urllib3.Timeout(connect=settings.connect_timeout_s, read=settings.read_timeout_s)
-        self._pool = urllib3.PoolManager(
-            num_pools=2, maxsize=settings.pool_size, block=True, retries=False, timeout=timeout
-        )
+        self._pool = open_pool(settings.base_url, timeout=timeout, size=settings.pool_size)
 
     # The names, arguments and order below are those that the generated ApiClient.request calls.
 
@@ -137,6 +136,13 @@ class Transport:
             raise Retriable(
                 f"HubSpot at {urlsplit(target).netloc} is not reachable: {_why(exc)}. "
                 "Check the network and PLATBOOK_HUBSPOT__BASE_URL; nothing was sent.",
+                system=SYSTEM,
+                code=UNREACHABLE,
+            ) from exc
+        except urllib3.exceptions.ProxyError as exc:
+            raise Retriable(
+                f"The proxy before HubSpot does not let us through: {_why(exc.original_error)}. "
+                "Check HTTPS_PROXY and NO_PROXY, and what the proxy allows; nothing was sent.",
                 system=SYSTEM,
                 code=UNREACHABLE,
             ) from exc
