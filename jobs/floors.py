@@ -66,14 +66,17 @@ class Pushed:
 def push_floor(kind: str, items: Iterable[Pushed], *, canary: Sequence[Pushed] = ()) -> int:
     """Calls for writing these items, with the reads that make the writes safe: records count, not items.
 
-    Lanes are read, written and read back each for itself. `canary` are those of the items that were read back before
-    any other was sent: conditional ones share the reading with the others, elsewhere they have their own.
+    Lanes are read, written and read back each for itself; owners to be are looked up once. `canary` are those of the
+    items that were read back before any other was sent: conditional ones share the reading with the others, elsewhere
+    they have their own.
     """
     listed, apart = list(items), [one for one in canary if one.lane != "conditional"]
     first = {(one.record_id, one.lane) for one in apart}
     others = [one for one in listed if (one.record_id, one.lane) not in first]
     if kind == "salesforce":
-        return _salesforce_push(apart) + _salesforce_push(others, canary=_records(canary) - _records(apart))
+        owners = salesforce.owner_floor(len({one.owner[1] for one in listed if one.owner}))
+        pushed = _salesforce_push(apart) + _salesforce_push(others, canary=_records(canary) - _records(apart))
+        return owners + pushed
     return _hubspot_push(apart) + _hubspot_push(others)
 
 

@@ -47,6 +47,11 @@ def push_floor(*, conditional: int = 0, batch: int = 0, team_checks: int = 0, ca
     return before + writes + after + _calls(team_checks, TEAM_IDS)
 
 
+def owner_floor(owners: int) -> int:
+    """Give the calls for asking which of so many owners to be are active users: one query per 400."""
+    return _calls(owners, TEAM_IDS)
+
+
 def bulk_floor(rows: int, *, polls: int = 1, failed: bool = False) -> int:
     """Give the calls for writing this many records as one journaled job: create, upload, close, polls, failures."""
     return 3 + polls + failed if rows else 0

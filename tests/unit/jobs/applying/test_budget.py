@@ -52,4 +52,4 @@ def test_a_plan_is_priced_by_its_lanes() -> None:
     ]
     changes = [{"item_id": one["item_id"], "field": "owner", "crm": "a", "desired": "b"} for one in items]
     calls = planned_calls(items, changes, watched=WATCHED)
-    assert calls == {"salesforce": 2 + 2 + 1 + 1}  # ETags, writes, one reading back, one look for teams
+    assert calls == {"salesforce": 2 + 2 + 1 + 1 + 1}  # ETags, writes, reading back, a look for teams, one at the owner
