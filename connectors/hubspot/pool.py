@@ -14,10 +14,8 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def open_pool(base_url: str, *, timeout: urllib3.Timeout, size: int) -> urllib3.PoolManager:
     """A pool without retries. HTTPS_PROXY, HTTP_PROXY and NO_PROXY count as they do for Salesforce."""
-    if urlsplit(base_url).hostname in _LOOPBACK:  # a proxy has no business between two ends of one machine
-        proxy = None
-    else:
-        proxy = select_proxy(base_url, get_environ_proxies(base_url))
+    here = urlsplit(base_url).hostname in _LOOPBACK  # a proxy has no business between two ends of one machine
+    proxy = None if here else select_proxy(base_url, get_environ_proxies(base_url))
     make = partial(_through, proxy) if proxy else urllib3.PoolManager
     return make(num_pools=2, maxsize=size, block=True, retries=False, timeout=timeout)
 
