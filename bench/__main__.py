@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import statistics
 import subprocess
 import sys
@@ -36,8 +35,6 @@ from sync.world import Reconciliation, World
 
 OWN = frozenset({"authority", "structure", "crosscheck"})
 """Stages that find nothing in a generated world and that the peers do not have."""
-FRUGAL = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}
-"""Polars' allocator gives freed memory back at once, for more time."""
 POLARS_GOAL, ROWS_GOAL, MEMORY_GOAL_MIB = 1.5, 8.0, 4096
 
 
@@ -112,20 +109,15 @@ def _time_rows(made: Mapping[str, pl.DataFrame], decided: Reconciliation) -> Tak
 
 
 def _in_processes_of_their_own(accounts: int) -> None:
-    """The core alone, from Parquet as in production: making the world must not count in its memory.
-
-    Once with the allocator as Polars ships it, once giving freed memory back at once; then beside the script.
-    """
+    """The core alone, from Parquet as in production: making the world must not count in its memory. Then the pair."""
     with tempfile.TemporaryDirectory(prefix="platbook-bench-") as folder:
         steps = (
-            (["--make", folder, str(accounts)], {}),
-            (["--measure", folder], {}),
-            (["--measure", folder], FRUGAL),
-            (["--pair", folder, "--rounds", "2"], {}),
+            ["--make", folder, str(accounts)],
+            ["--measure", folder],
+            ["--pair", folder, "--rounds", "2"],
         )
-        for arguments, environment in steps:
-            command = [sys.executable, "-m", "bench", *arguments]
-            subprocess.run(command, check=True, env={**os.environ, **environment})
+        for arguments in steps:
+            subprocess.run([sys.executable, "-m", "bench", *arguments], check=True)
 
 
 def _make(folder: Path, accounts: int, mappings: Mappings) -> None:
