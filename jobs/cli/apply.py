@@ -170,9 +170,11 @@ def show_applied(wired: Wired, result: ApplyResult) -> None:
     if not result.run_id:
         say(result.message or f"plan {result.plan_id}: nothing to apply")
         return
-    say(f"Run {result.run_id} of plan {result.plan_id}: {result.status.replace('_', ' ')}", style="bold")
     states = [(state.value, result.totals[state.value]) for state in ItemState if result.totals.get(state.value)]
-    say(" · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in states) or "0 items written")
+    status = result.status.replace("_", " ") if states or result.halted else "0 items written, none was to be"
+    say(f"Run {result.run_id} of plan {result.plan_id}: {status}", style="bold")
+    if states:
+        say(" · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in states))
     others = {name: result.totals.get(name, 0) for name in ("moves", "pending", "owner_events")}
     if others["pending"] and result.run_id and view_plan(wired, result.plan_id).new_rules:
         say("the rules are new: in this plan, what the policy would write by itself waits for approval too")
