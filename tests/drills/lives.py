@@ -72,7 +72,7 @@ class Fate:
             if self.humans and point == "before_write" and self.rng.random() < 0.15:
                 self._edit(crm, self.rng.choice(list(ids)))
             if self.humans and point == "before_read" and ids and self.late.random() < 0.1:
-                self._edit(crm, self.late.choice(list(ids)))  # perhaps over what was written just now
+                self._edit(crm, self.late.choice(sorted(ids)))  # perhaps over what was written; recovery has no order
             return self.rng.choice(FAULTS) if self.faults and point == "before_write" else ""
 
         return hook
