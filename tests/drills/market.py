@@ -238,6 +238,10 @@ def fill(market: Market, world: World, dice: random.Random, *, moved: int = 0) -
     world.load("hubspot", "companies", companies)
 
 
+_CCN_STATES, _PER_STATE = ("17", "06", "46"), 90
+"""Prefixes of certification numbers, and systems a prefix: so hospitals stay within the short-term ones, 0001-0879."""
+
+
 def hospital(system: int, number: int, beds: int) -> dict[str, str]:
     """A row of the vendor; number 0 is the system itself."""
     state, top = STATES[system % len(STATES)], str(9_000 + 100 * system)
@@ -245,7 +249,8 @@ def hospital(system: int, number: int, beds: int) -> dict[str, str]:
     kind = ("IDN", "") if number == 0 else ("Hospital", "Short Term Acute Care Hospital")
     group = f"Network {system:02d} Health"
     place = (f"City {system:02d}{number}", state, f"{60_000 + 40 * system + number}")
-    ccn = "" if number == 0 else f"17{system:02d}{number:02d}"
+    serial = (system % _PER_STATE) * (HOSPITALS + 1) + number
+    ccn = "" if number == 0 else f"{_CCN_STATES[system // _PER_STATE]}{serial:04d}"
     cells = (str(int(top) + number), name, *kind, *place, top, group, top, group, ccn, str(beds) if number else "")
     return dict(zip(HEADER, cells, strict=True))
 
