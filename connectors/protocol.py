@@ -217,6 +217,15 @@ class TeamTarget(Target, Protocol):
 
 
 @runtime_checkable
+class KnowsUsers(Target, Protocol):
+    """A target whose CRM may take an owner who is not active. Others refuse such a row themselves."""
+
+    def departed(self, user_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the users who are not active. Read-only."""
+        ...
+
+
+@runtime_checkable
 class HandsOver(Target, Protocol):
     """A target whose accounts have open opportunities with owners of their own."""
 

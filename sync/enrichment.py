@@ -15,7 +15,7 @@ import narwhals as nw
 from mappings.canonical import ACCOUNT, FIRM
 from mappings.policy import SurvivorshipPolicy
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, null, one_of, text
+from sync.frames import certain, conform, lists, null, one_of, text
 from sync.identity.parties import live
 from sync.world import FIRMS, RECORDS, TEXT, Schema, World
 
@@ -134,7 +134,7 @@ class _Book:
             value = nw.when(~self._is_older(source, limit)).then(value)
         ends = None
         if f"{source}|cleared" in self._present:
-            ends = text(",", nw.col(f"{source}|cleared"), ",").str.contains(f",{field},", literal=True)
+            ends = lists(nw.col(f"{source}|cleared"), field)
         return _Candidate(value, f"{source}|ref", ends)
 
     def _entered(self, source: str, field: str) -> _Candidate:

@@ -44,6 +44,11 @@ def one_of(column: Expr, values: Collection[str]) -> Expr:
     return certain(column.is_in(sorted(str(value) for value in values)))
 
 
+def lists(column: Expr, word: str) -> Expr:
+    """True where a comma-separated text has the word; null has none."""
+    return text(",", column, ",").str.contains(f",{word},", literal=True)
+
+
 def cases(pairs: Sequence[tuple[Expr, Any]], otherwise: Any) -> Expr:
     """The value of the first pair whose condition holds; an unknown condition holds on neither engine.
 

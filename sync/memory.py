@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import narwhals as nw
 
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, stack, text
+from sync.frames import certain, conform, lists, stack
 from sync.world import FIRMS
 
 _FIRM = ["feed", "firm_id"]
@@ -36,18 +36,13 @@ def _completed(newest: Frame, older: Frame) -> Frame:
     last = older.select(*_FIRM, *[nw.col(name).alias(f"last_{name}") for name in _SYSTEM])
     joined = newest.join(last, on=_FIRM, how="left")
     bare = nw.col("idn_id").is_null() & nw.col("idn_parent_id").is_null()
-    silent = bare & ~_emptied("idn_id") & ~_emptied("idn_parent_id")
+    silent = bare & ~lists(nw.col("cleared"), "idn_id") & ~lists(nw.col("cleared"), "idn_parent_id")
     same_above = certain(nw.col("idn_parent_id") == nw.col("last_idn_parent_id"))
     same_idn = certain(nw.col("idn_id") == nw.col("last_idn_id"))
-    near = silent | (nw.col("idn_id").is_null() & same_above & ~_emptied("idn_id"))
-    high = silent | (nw.col("idn_parent_id").is_null() & same_idn & ~_emptied("idn_parent_id"))
+    near = silent | (nw.col("idn_id").is_null() & same_above & ~lists(nw.col("cleared"), "idn_id"))
+    high = silent | (nw.col("idn_parent_id").is_null() & same_idn & ~lists(nw.col("cleared"), "idn_parent_id"))
     filled = joined.with_columns(
         *[nw.when(near).then(nw.col(f"last_{name}")).otherwise(nw.col(name)).alias(name) for name in _IDN],
         *[nw.when(high).then(nw.col(f"last_{name}")).otherwise(nw.col(name)).alias(name) for name in _ABOVE],
     )
     return stack([conform(filled, FIRMS), older.join(newest, on=_FIRM, how="anti")])
-
-
-def _emptied(field: str) -> nw.Expr:
-    listed = text(",", nw.coalesce("cleared", nw.lit("")), ",")
-    return listed.str.contains(f",{field},", literal=True)

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
+from connectors.protocol import KnowsUsers
 from jobs.applying.model import ItemState, Work
 from jobs.applying.session import ApplyRun
-
-
-@runtime_checkable
-class KnowsUsers(Protocol):
-    """A target whose CRM may take an owner who is not active. Others refuse such a row themselves."""
-
-    def departed(self, user_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the users who are not active. Read-only."""
-        ...
 
 
 def without_departed(run: ApplyRun, work: Sequence[Work]) -> list[Work]:

@@ -15,7 +15,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, first_by, null, stack, text
+from sync.frames import certain, conform, first_by, lists, null, stack, text
 from sync.hierarchy.climb import Deliveries, deliveries, silent
 from sync.world import BOOL, INT, TEXT, Schema, World
 
@@ -161,14 +161,10 @@ def released(world: World) -> Frame:
     )
     nearer = world.previous_firms.select("feed", "firm_id", nw.col("idn_id").alias("nearer"))
     known = bare.join(nearer, on=["feed", "firm_id"], how="left")
-    by_parent = _clears("idn_parent_id") & nw.col("nearer").is_null()
-    return known.filter(_clears("idn_id") | by_parent).select("feed", "firm_id", "as_of", _ref().alias("ref"))
-
-
-def _clears(field: str) -> nw.Expr:
-    """True where the row says of a field that there is no value."""
-    listed = text(",", nw.coalesce("cleared", nw.lit("")), ",")
-    return listed.str.contains(f",{field},", literal=True)
+    by_parent = lists(nw.col("cleared"), "idn_parent_id") & nw.col("nearer").is_null()
+    return known.filter(lists(nw.col("cleared"), "idn_id") | by_parent).select(
+        "feed", "firm_id", "as_of", _ref().alias("ref")
+    )
 
 
 def _ended(moved: Frame) -> Frame:
@@ -243,7 +239,11 @@ def _vanished(world: World, links: Frame) -> Frame:
     before = world.previous_firms.filter(~_nearest().is_null()).select(
         "feed", "firm_id", _nearest().alias("previous_idn"), nw.col("idn_parent_id").alias("previous_parent")
     )
-    alone = (nw.col("idn_id") == nw.col("firm_id")) & nw.col("idn_parent_id").is_null() & ~_clears("idn_parent_id")
+    alone = (
+        (nw.col("idn_id") == nw.col("firm_id"))
+        & nw.col("idn_parent_id").is_null()
+        & ~lists(nw.col("cleared"), "idn_parent_id")
+    )
     now = world.firms.filter(nw.col("idn_id").is_null() | certain(alone))
     spoken = world.firms.filter(~nw.col("idn_id").is_null(), ~nw.col("idn_parent_id").is_null())
     placed = spoken.select("feed", nw.col("idn_id").alias("firm_id")).unique()
@@ -251,7 +251,7 @@ def _vanished(world: World, links: Frame) -> Frame:
         nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), nw.col("account_id").alias("account_id")
     )
     still_above = certain(nw.col("idn_parent_id") == nw.col("previous_parent"))
-    skipped = still_above & (nw.col("idn_parent_id") != nw.col("previous_idn")) & ~_clears("idn_id")
+    skipped = still_above & (nw.col("idn_parent_id") != nw.col("previous_idn")) & ~lists(nw.col("cleared"), "idn_id")
     return (
         now.join(before, on=["feed", "firm_id"], how="inner")
         .filter(nw.col("idn_id").is_null() | certain(nw.col("previous_parent") != nw.col("firm_id")))

@@ -42,6 +42,18 @@ def test_an_unknown_predicate_is_possible_but_not_certain(pairs: Any) -> None:
     assert column(told, "p") == [True, True, True, True, True]
 
 
+def test_a_list_has_whole_words_only_and_null_has_none() -> None:
+    values = ["idn_id", "name,idn_id", "idn_id_2,x", None, ""]
+    table = ENGINE.table([{"id": str(i), "a": one} for i, one in enumerate(values)], {"id": TEXT, "a": TEXT})
+    assert column(table.with_columns(has=frames.lists(nw.col("a"), "idn_id")), "has") == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
 def test_nothing_is_one_of_no_values_and_null_is_one_of_none(pairs: Any) -> None:
     told = pairs.with_columns(none=frames.one_of(nw.col("a"), ()), some=frames.one_of(nw.col("a"), {"u"}))
     assert column(told, "none") == [False] * 5
