@@ -81,6 +81,7 @@ def store_plan(
         digest=plan.digest,
         ruleset_digest=wired.mappings.digest,
         rules_digest=wired.mappings.rules_digest,
+        rule_files=wired.mappings.file_digests,
         as_of=as_of,
         author=wired.person.name,
         author_kind=wired.person.kind,

@@ -47,6 +47,7 @@ CRM_FILES = ("salesforce.yaml", "hubspot.yaml")
 REGULATION_FILE = "regulation.yaml"
 PLACES_FILE = "data/zcta_centroids.csv.gz"
 _MAX_BYTES = 4 << 20
+_FILE_DIGITS = 16
 
 
 class MappingError(Exception):
@@ -212,11 +213,14 @@ class _Reading:
         }
         places = read_places()
         rules = {**content, "policies": _without_lists(content["policies"])}
+        said = dict(zip(CRM_FILES, crms, strict=True)) | feeds | {REGULATION_FILE: regulation}
+        said |= {f"policies/{name}.yaml": policy for name, policy in policies.items()}
         return Mappings(
             **content,
             places=places,
             digest=_digest({**content, "places": sorted(places.items())}),
             rules_digest=_digest(rules),
+            file_digests={name: _digest({"says": one})[:_FILE_DIGITS] for name, one in sorted(said.items())},
         )
 
     def _with_successors(self, conflicts: ConflictPolicy | None, reps: RepPolicy | None) -> ConflictPolicy | None:

@@ -308,6 +308,7 @@ class Mappings(Strict):
     places: dict[str, tuple[int, int]] = Field(default_factory=dict)  # ZIP -> latitude, longitude in 1/10,000 degree
     digest: str  # sha256 over the canonical JSON of all of the above
     rules_digest: str = ""  # the same without the lists of people and places (mappings.versions.LISTS)
+    file_digests: dict[str, str] = Field(default_factory=dict)  # file -> first digits of the sha256 over its content
 
     @property
     def law(self) -> Law:

@@ -65,6 +65,7 @@ class PlanHeader:
     guards: tuple[Mapping[str, Any], ...] = ()  # sync.world.GuardResult as dicts
     author_kind: str | None = None  # sync.planning.approvals.Author; None = made before it was noted
     rules_digest: str | None = None  # of the ruleset without the data about people; None = not noted
+    rule_files: Mapping[str, str] | None = None  # file of the ruleset -> digest of its content; None = not noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +220,7 @@ def _row(conn: sa.Connection, plan_id: str) -> dict[str, Any]:
 _SEALED = tuple(column.name for column in plan.columns if column.name not in ("seal", "status"))
 
 
-_LATER = ("author_kind", "rules_digest")
+_LATER = ("author_kind", "rules_digest", "rule_files")
 """Columns that older plans were sealed without."""
 
 
@@ -233,6 +234,7 @@ def _header_columns(header: PlanHeader) -> dict[str, Any]:
     values = {name: getattr(header, name) for name in PlanHeader.__dataclass_fields__}
     for name in ("org_ids", "feed_hashes", "schema_hashes", "counts"):
         values[name] = dict(values[name])
+    values["rule_files"] = None if header.rule_files is None else dict(header.rule_files)
     values["snapshot_ids"] = list(header.snapshot_ids)
     values["guards"] = [dict(guard) for guard in header.guards]
     return values

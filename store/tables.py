@@ -153,6 +153,7 @@ plan = Table(
     Column("author", String, nullable=False),
     Column("author_kind", String, nullable=True),  # NULL = made before it was noted
     Column("rules_digest", String, nullable=True),  # the ruleset without the data about people; NULL = not noted
+    Column("rule_files", sa.JSON(none_as_null=True), nullable=True),  # each file and its digest; NULL = not noted
     Column("created_at", String, nullable=False),
     Column("expires_at", String, nullable=False),
     Column("status", String, nullable=False, index=True),

@@ -62,9 +62,16 @@ def require_applicable(deps: ApplyDeps, plan: StoredPlan) -> None:
         raise PlanRefused(
             "ruleset",
             f"plan {plan.id}: mappings or policies have changed since it was made "
-            f"({plan.header.ruleset_digest[:12]} then, {deps.ruleset_digest[:12]} now). Plan again.",
+            f"({_changed_files(plan.header.rule_files, deps.rule_files)}"
+            f"{plan.header.ruleset_digest[:12]} then, {deps.ruleset_digest[:12]} now). Plan again.",
         )
     _require_same_inputs(deps, plan)
+
+
+def _changed_files(then: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
+    """The files of the ruleset that say something else by now, before the digests; empty where none was noted."""
+    changed = sorted(name for name in {*(then or ()), *now} if (then or {}).get(name) != now.get(name))
+    return f"{', '.join(changed)}; " if then and changed else ""
 
 
 def _require_same_inputs(deps: ApplyDeps, plan: StoredPlan) -> None:

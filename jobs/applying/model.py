@@ -146,6 +146,7 @@ class ApplyDeps:
     recipients: tuple[str, ...] = ()
     keeps_teams: bool = False  # owner changes of accounts with a team go by the lane that keeps it; else blocked
     bulk_from: int = 5_000  # records on an unguarded lane from which a job of the CRM's own is made
+    rule_files: Mapping[str, str] = field(default_factory=dict)  # file of the ruleset -> digest of its content
     conflicts: ConflictPolicy = NO_RULES  # who has to agree, and what verified persons are needed for
     named_accounts: tuple[str, ...] = ()  # vendor and record ids of the accounts that the territories name
     audit_head_file: Path | None = None  # second place for the audit's last hash

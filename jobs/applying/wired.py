@@ -26,6 +26,7 @@ def apply_deps(
         leases=wired.leases,
         connections={one.id: _connected(one) for one in wired.connections},
         ruleset_digest=wired.mappings.digest,
+        rule_files=wired.mappings.file_digests,
         guards=guard_check(policies, wired.engine, local_time=wired.local_time),
         plan_digest=digest_check(wired.engine),
         recipients=policies.alerts.recipients,

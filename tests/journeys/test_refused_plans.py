@@ -20,7 +20,7 @@ OTHER_ORG = "00D000000000099EAA"
 def test_other_rules_than_at_planning_refuse_the_plan(planned: Cli) -> None:
     roster = planned.folder / "mappings" / "reps.yaml"
     roster.write_text(roster.read_text().replace("states: [KS]", "states: [KS, MO]", 1))
-    _refused(planned, planned.run(*ACCEPTED), "mappings or policies have changed since it was made")
+    _refused(planned, planned.run(*ACCEPTED), "have changed since it was made (policies/reps.yaml; ")
 
 
 def test_an_expired_plan_is_refused(planned: Cli) -> None:

@@ -34,7 +34,7 @@ def test_words_on_limits_given_before_several_persons_could_speak_still_count(da
             table.drop_constraint("pk_guard_acceptance", type_="primary")
             table.create_primary_key("pk_guard_acceptance", ["plan_digest", "guard", "subject"])
             table.drop_column("let_through")
-        for later in ("author_kind", "rules_digest"):
+        for later in ("author_kind", "rules_digest", "rule_files"):
             operations.drop_column("plan", later)
         row = {"plan_digest": "d", "guard": "first_contact", "subject": "hubspot:owner", "reason": "r", "at": "t"}
         conn.execute(sa.insert(guard_acceptance).values(**row, by="maria", by_verified=False))
