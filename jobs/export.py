@@ -62,7 +62,7 @@ def exportable(wired: Wired, name: str, plan_id: str) -> pa.Table:
             raise ExportError(f"plan {plan_id} has no {name}; plan again")
         return wired.snapshots.read(found)
     makers: Mapping[str, Callable[[], pa.Table]] = {
-        "changes": lambda: pa.Table.from_pylist(list(diff_rows(view_plan(wired, plan_id)))),
+        "changes": lambda: _changes(wired, plan_id),
         "decisions": lambda: _decisions(wired),
         "audit": lambda: _audit(wired),
     }
@@ -123,6 +123,11 @@ def _text(cell: Any) -> str:
     if cell is None:
         return ""
     return str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+def _changes(wired: Wired, plan_id: str) -> pa.Table:
+    """The changes of a plan, with two empty columns for a reviewer: jobs.verdict_file reads them back."""
+    return pa.Table.from_pylist([{**row, "verdict": "", "why": ""} for row in diff_rows(view_plan(wired, plan_id))])
 
 
 def _decisions(wired: Wired) -> pa.Table:

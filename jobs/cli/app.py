@@ -82,6 +82,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     decide.approve,
     decide.reject,
     decide.keep,
+    decide.import_decisions,
     apply.apply,
     apply.sync,
     undo.undo,
@@ -100,7 +101,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     demo.demo,
 )
 for _verb in VERBS:
-    app.command(_verb.__name__)(_verb)
+    app.command(_verb.__name__.replace("_", "-"))(_verb)
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(holds.app, name="holds")
 app.add_typer(identity.app, name="identity")

@@ -1,7 +1,9 @@
-"""platbook approve, reject, keep: verdicts on items, bound to their fingerprints."""
+"""platbook approve, reject, keep, import-decisions: verdicts on items, bound to their fingerprints."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from jobs.cli.output import JsonFlag, emit_json, say
 from jobs.cli.selecting import PlanOption, ReasonOption, WhereOption, day, decidable, select_rows
 from jobs.persons import require
 from jobs.present import PlanView, view_plan
+from jobs.verdict_file import Said, VerdictFileError, raise_for, read_verdicts
 from jobs.wiring import Wired
 from store.connections import Mode
 from store.decisions import Verdict
@@ -19,6 +22,8 @@ from store.persons import Role
 from store.voices import voices
 from sync.planning.decisions import WRITING
 from sync.planning.threeway import State
+
+_VERDICTS = ("approve", "reject", "keep")
 
 ItemArguments = Annotated[list[str] | None, typer.Argument(help="Item ids; or select rows with --where.")]
 
@@ -63,6 +68,81 @@ def keep(
 ) -> None:
     """Keep what the CRM says: it becomes the agreed value, and the proposal is refused until it changes."""
     _decide("keep", items, where, reason, plan_id, ("auto", "approve", "review"), json_, until=day(until, "--until"))
+
+
+def import_decisions(
+    file: Annotated[
+        Path, typer.Argument(help="What `platbook export changes` wrote, with the column verdict filled in.")
+    ],
+    reason: ReasonOption = "",
+    plan_id: PlanOption = "latest",
+    json_: JsonFlag = False,
+) -> None:
+    """Record the verdicts of a reviewed table of changes: approve, take_ours, reject or keep, all rows or none."""
+    try:
+        said = read_verdicts(file)
+    except VerdictFileError as error:
+        raise Stop(f"import-decisions: {error}") from error
+    if not reason.strip() and not all(one.why for one in said):
+        raise Stop("import-decisions: --reason is missing; it stands in the audit where a row has no why", Exit.USAGE)
+    wired = opened()
+    is_approving = any(one.verdict in ("approve", "take_ours") for one in said)
+    require(wired, Role.APPROVER if is_approving else Role.REVIEWER, "import-decisions")
+    chosen = wired.plans.resolve(plan_id)
+    view = view_plan(wired, chosen)
+    try:
+        meant = _as_said(view, said, file.name, asks_for_more=_asks_for_more(wired, view))
+    except VerdictFileError as error:
+        raise Stop(f"import-decisions: {error}") from error
+    new = {key: rows for key, rows in meant.items() if rows}
+    for (verdict, why), rows in sorted(new.items()):
+        decide_rows(wired, chosen, rows, _verdict(verdict), reason=why or reason)
+    counts = {one: sum(len(rows) for (verdict, _), rows in new.items() if verdict == one) for one in _VERDICTS}
+    as_before = len(said) - sum(counts.values())
+    if json_:
+        items = [row["item"] for rows in new.values() for row in rows]
+        emit_json("import-decisions", {"plan": chosen, "items": items, "counts": counts, "as_before": as_before})
+        return
+    told = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items() if count) or "nothing new"
+    say(f"import-decisions: {told}; {as_before:,} as before, in plan {chosen}, by {wired.person.label}.")
+
+
+def _as_said(
+    view: PlanView, said: Sequence[Said], file: str, *, asks_for_more: bool
+) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
+    """Rows of the plan by verdict and reason; what was said before is left out. Raises VerdictFileError."""
+    rows = {row["item"]: row for row in view.rows()}
+    meant: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    problems = []
+    for one in said:
+        row = rows.get(one.item_id)
+        fact = _unfit(row, one, asks_for_more=asks_for_more)
+        if row is None or fact:
+            problems.append(f"{file} line {one.line}: item {one.item_id}: {fact}")
+            continue
+        verdict = "approve" if one.verdict == "take_ours" else one.verdict
+        given = _beside_kept(row) if one.verdict == "approve" else row
+        if row["decision"] != _recorded(_verdict(verdict), given["action"]):
+            meant.setdefault((verdict, one.why), []).append(given)
+    raise_for(problems)
+    return meant
+
+
+def _unfit(row: Mapping[str, Any] | None, said: Said, *, asks_for_more: bool) -> str:
+    """Why that cannot be said of a row of the plan; empty where it can."""
+    if row is None:
+        return (
+            "it is not in this plan. The values moved since the export, it is of another plan (--plan), or a "
+            "spreadsheet changed the id (save as .xlsx)"
+        )
+    action = _beside_kept(dict(row))["action"] if said.verdict == "approve" else row["action"]
+    if action not in ("auto", "approve", "review"):
+        return f"it is {action}, so nothing can be decided on it ({row['reason'] or row['state']})"
+    if said.verdict == "approve" and action == "review":
+        return "it is for review: approving would write over a value in the CRM. Say take_ours, keep or reject"
+    if said.verdict in ("approve", "take_ours") and action == "auto" and not asks_for_more:
+        return "the policy writes it by itself; it needs no approval. Leave the cell empty, or say reject or keep"
+    return ""
 
 
 def _decide(
@@ -120,8 +200,13 @@ def decide_rows(
     """Record one verdict on rows of a plan. An approval of a review item means: take ours."""
     for action in sorted({row["action"] for row in rows}):
         same = [(row["fingerprint"], row["item"]) for row in rows if row["action"] == action]
-        said = Verdict.TAKE_OURS if verdict is Verdict.APPROVE and action == "review" else verdict
+        said = _recorded(verdict, action)
         wired.decisions.decide(same, said, person=wired.person, reason=reason, plan_id=plan_id, expires_at=until)
+
+
+def _recorded(verdict: Verdict, action: str) -> Verdict:
+    """A verdict as it is kept: an approval of what is for review means to take ours."""
+    return Verdict.TAKE_OURS if verdict is Verdict.APPROVE and action == "review" else verdict
 
 
 def _beside_kept(row: dict[str, Any]) -> dict[str, Any]:
