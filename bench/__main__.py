@@ -46,17 +46,22 @@ def main() -> int:
     parser.add_argument(
         "--million", action="store_true", help="also the core, and the core beside the script, at 1,000,000"
     )
+    parser.add_argument(
+        "--first-contact", type=int, metavar="ACCOUNTS", help="only the core, where nothing was ever agreed"
+    )
     parser.add_argument("--make", nargs=2, metavar=("FOLDER", "ACCOUNTS"), help=argparse.SUPPRESS)
     parser.add_argument("--measure", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--pair", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     mappings = load()
     if options.make:
-        _make(Path(options.make[0]), int(options.make[1]), mappings)
+        _make(Path(options.make[0]), int(options.make[1]), mappings, first=bool(options.first_contact))
     elif options.measure:
         _measure(Path(options.measure), mappings)
     elif options.pair:
         _pair(Path(options.pair), options.rounds, mappings)
+    elif options.first_contact:
+        _in_processes_of_their_own(options.first_contact, first=True)
     else:
         _compare(options.accounts, options.rounds, mappings)
         if options.million:
@@ -108,20 +113,22 @@ def _time_rows(made: Mapping[str, pl.DataFrame], decided: Reconciliation) -> Tak
     return taken
 
 
-def _in_processes_of_their_own(accounts: int) -> None:
-    """The core alone, from Parquet as in production: making the world must not count in its memory. Then the pair."""
+def _in_processes_of_their_own(accounts: int, *, first: bool = False) -> None:
+    """The core alone, from Parquet as in production: making the world must not count in its memory. Then the pair.
+
+    At first contact there is no pair: the script has no use for rows that are only agreed on.
+    """
     with tempfile.TemporaryDirectory(prefix="platbook-bench-") as folder:
-        steps = (
-            ["--make", folder, str(accounts)],
-            ["--measure", folder],
-            ["--pair", folder, "--rounds", "2"],
-        )
+        steps = [["--make", folder, str(accounts)], ["--measure", folder]]
+        steps[0] += ["--first-contact", str(accounts)] if first else []
+        steps += [] if first else [["--pair", folder, "--rounds", "2"]]
         for arguments in steps:
             subprocess.run([sys.executable, "-m", "bench", *arguments], check=True)
 
 
-def _make(folder: Path, accounts: int, mappings: Mappings) -> None:
-    for name, table in settled(tables(accounts), mappings, PolarsEngine()).items():
+def _make(folder: Path, accounts: int, mappings: Mappings, *, first: bool) -> None:
+    before = tables(accounts)
+    for name, table in (before if first else settled(before, mappings, PolarsEngine())).items():
         table.write_parquet(folder / f"{name}.parquet")
 
 
