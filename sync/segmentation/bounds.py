@@ -1,23 +1,26 @@
-"""The facts of a deciding organisation as bounds: what is the least and the most that can be true, and who says so."""
+"""The facts of a deciding organisation as bounds: what is the least and the most that can be true, and who says so.
+
+Each function adds the columns of its facts, and what they are made of: columns whose names begin with `_`.
+"""
 
 from __future__ import annotations
 
 import narwhals as nw
 
 from mappings.insight_policy import Contract, SegmentPolicy
-from sync.frames import cases, certain, null, text
-from sync.segmentation.holdings import people
-from sync.world import INT, TEXT
+from sync.engine import Frame
+from sync.frames import cases, null, text
+from sync.world import BOOL, INT, TEXT
 
 DAYS = "days in the feed, not revenue"
 
 
-def bounds(fact: str, low: nw.Expr, high: nw.Expr, source: nw.Expr) -> list[nw.Expr]:
+def bounds(fact: str, low: nw.Expr, high: nw.Expr, source: nw.Expr) -> dict[str, nw.Expr]:
     """The three columns of a fact."""
-    return [low.alias(f"{fact}__lo"), high.alias(f"{fact}__hi"), source.alias(f"{fact}__from")]
+    return {f"{fact}__lo": low, f"{fact}__hi": high, f"{fact}__from": source}
 
 
-def strength(line: str) -> list[nw.Expr]:
+def with_strength(table: Frame, line: str) -> Frame:
     """Strength of the target service line."""
     low, high = nw.col(f"{line}__lo"), nw.col(f"{line}__hi")
     said = ~nw.col(f"{line}_strength_text").is_null()
@@ -30,181 +33,187 @@ def strength(line: str) -> list[nw.Expr]:
         ],
         null(TEXT),
     )
-    return bounds("oncology_strength", low, high, source)
+    return table.with_columns(**bounds("oncology_strength", low, high, source))
 
 
-def payers(ma_counts_as: str, policy: SegmentPolicy) -> list[nw.Expr]:
+def with_payers(table: Frame, ma_counts_as: str, policy: SegmentPolicy) -> Frame:
     """Shares of revenue as confirmed; else the days of the feed, weighted by revenue, which is another basis."""
-    said = _Stated(ma_counts_as, policy)
-    complete = certain((nw.col("hospitals") > 0) & (nw.col("mix_missing") == 0))
-    government = bounds(
-        "gov_bp",
-        nw.coalesce(said.government, nw.when(complete).then(_weighted("gov", "min"))),
-        nw.coalesce(said.government, nw.when(complete).then(_weighted("gov", "max"))),
-        cases([(~said.government.is_null(), nw.col("medicare_share_ref")), (complete, DAYS)], null(TEXT)),
-    )
-    upper = cases(
+    table = _with_feed_shares(_with_stated_shares(table, ma_counts_as, policy))
+    government, commercial, rest = nw.col("_government"), nw.col("_commercial"), nw.col("_rest")
+    by_days = nw.col("_by_days")
+    government_source = cases([(~government.is_null(), nw.col("medicare_share_ref")), (by_days, DAYS)], null(TEXT))
+    commercial_source = cases(
         [
-            (~said.commercial.is_null(), said.commercial),
-            (~said.bound.is_null(), said.bound),
-            (complete, _weighted("private_hi", "max")),
-        ],
-        null(INT),
-    )
-    commercial = bounds(
-        "commercial_bp",
-        nw.coalesce(
-            said.commercial,
-            nw.when(~said.bound.is_null()).then(nw.lit(0)),
-            nw.when(complete).then(_weighted("private_lo", "min")),
-        ),
-        upper,
-        cases(
-            [
-                (~said.commercial.is_null(), nw.col("commercial_share_ref")),
-                (~said.bound.is_null(), nw.col("other_share_ref")),
-                (complete, "days in the feed, an upper bound of the commercial share"),
-            ],
-            null(TEXT),
-        ),
-    )
-    note = cases(
-        [
-            (said.is_invalid, text("confirmed shares add up to ", said.total.cast(TEXT), " of 10000: not used")),
-            (~said.government.is_null() | ~said.commercial.is_null(), "share of revenue, as confirmed"),
-            (complete, f"basis: {DAYS}"),
+            (~commercial.is_null(), nw.col("commercial_share_ref")),
+            (~rest.is_null(), nw.col("other_share_ref")),
+            (by_days, "days in the feed, an upper bound of the commercial share"),
         ],
         null(TEXT),
     )
-    return [*government, *commercial, note.alias("payer_note")]
+    note = cases(
+        [
+            (
+                nw.col("_invalid"),
+                text("confirmed shares add up to ", nw.col("_total").cast(TEXT), " of 10000: not used"),
+            ),
+            (~government.is_null() | ~commercial.is_null(), "share of revenue, as confirmed"),
+            (by_days, f"basis: {DAYS}"),
+        ],
+        null(TEXT),
+    )
+    least = nw.coalesce(commercial, nw.when(~rest.is_null()).then(nw.lit(0)), _weighted("private_lo", "min"))
+    return table.with_columns(
+        **bounds(
+            "gov_bp",
+            nw.coalesce(government, _weighted("gov", "min")),
+            nw.coalesce(government, _weighted("gov", "max")),
+            government_source,
+        ),
+        **bounds(
+            "commercial_bp", least, nw.coalesce(commercial, rest, _weighted("private_hi", "max")), commercial_source
+        ),
+        payer_note=note,
+    )
 
 
-class _Stated:
+_PAYERS = tuple(f"{name}_share_bp" for name in ("medicare", "medicare_advantage", "medicaid", "commercial", "other"))
+
+
+def _with_stated_shares(table: Frame, ma_counts_as: str, policy: SegmentPolicy) -> Frame:
     """What was confirmed of the payer mix; nothing where the shares do not make a whole."""
+    medicare, _, medicaid, private, other = (nw.col(name) for name in _PAYERS)
+    table = table.with_columns(
+        _total=nw.sum_horizontal(*_PAYERS),  # unknown as nothing
+        _advantage=nw.coalesce("medicare_advantage_share_bp", nw.lit(0)),
+        _public=medicare + medicaid,
+    )
+    total, public = nw.col("_total"), nw.col("_public")
+    is_whole = ~(public + private).is_null()
+    table = table.with_columns(
+        _invalid=(is_whole & (total < policy.payers.sum_from_bp)) | (total > policy.payers.sum_to_bp)
+    )
+    valid, advantage = ~nw.col("_invalid"), nw.col("_advantage")
+    if ma_counts_as == "medicare":
+        public = public + advantage
+    else:
+        private, other = private + advantage, other + advantage
+    return table.with_columns(
+        _government=nw.when(valid).then(public),
+        _commercial=nw.when(valid).then(private),
+        _rest=nw.when(valid & nw.col("commercial_share_bp").is_null()).then(other),
+    )
 
-    def __init__(self, ma_counts_as: str, policy: SegmentPolicy) -> None:
-        medicare, medicaid, private = (nw.col(f"{n}_share_bp") for n in ("medicare", "medicaid", "commercial"))
-        advantage = nw.coalesce("medicare_advantage_share_bp", nw.lit(0))
-        other = nw.col("other_share_bp")
-        nothing = nw.lit(0)
-        self.total = (
-            nw.coalesce(medicare, nothing)
-            + advantage
-            + nw.coalesce(medicaid, nothing)
-            + nw.coalesce(private, nothing)
-            + nw.coalesce(other, nothing)
-        )
-        whole = ~medicare.is_null() & ~medicaid.is_null() & ~private.is_null()
-        self.is_invalid = (whole & (self.total < policy.payers.sum_from_bp)) | (self.total > policy.payers.sum_to_bp)
-        valid = ~certain(self.is_invalid)
-        is_medicare = ma_counts_as == "medicare"
-        self.government = nw.when(valid).then(medicare + medicaid + (advantage if is_medicare else nothing))
-        self.commercial = nw.when(valid).then(private + (nothing if is_medicare else advantage))
-        self.bound = nw.when(valid & private.is_null()).then(other + (nothing if is_medicare else advantage))
+
+def _with_feed_shares(table: Frame) -> Frame:
+    """Whether the days of all hospitals are known, and means by revenue where theirs is as well."""
+    weights = nw.col("gov_weight", "private_lo_weight", "private_hi_weight")
+    weighable, whole = nw.col("revenue_missing") == 0, nw.col("_revenue")
+    table = table.with_columns(
+        _by_days=(nw.col("hospitals") > 0) & (nw.col("gov_missing") == 0),
+        _revenue=nw.when(weighable & (nw.col("revenue_sum") > 0)).then(nw.col("revenue_sum")),
+    )
+    return table.with_columns(((weights * 2 + whole) // (whole * 2)).name.suffix("_mean"))
 
 
 def _weighted(name: str, end: str) -> nw.Expr:
     """The revenue-weighted share where every hospital's revenue is known, else the least or most of any hospital."""
-    whole = nw.when(certain(nw.col("revenue_sum") > 0)).then(nw.col("revenue_sum")).otherwise(nw.lit(1))
-    mean = (nw.col(f"{name}_weight") * 2 + whole) // (whole * 2)
-    weighable = certain((nw.col("revenue_missing") == 0) & (nw.col("revenue_sum") > 0))
-    return nw.when(weighable).then(mean).otherwise(nw.col(f"{name}_{end}"))
+    return nw.when(nw.col("_by_days")).then(nw.coalesce(f"{name}_weight_mean", f"{name}_{end}"))
 
 
-def sites(line: str) -> list[nw.Expr]:
-    """Confirmed share outside certificate of need; else of the target line's revenue, of sites, or its own state."""
-    said, count = nw.col("non_con_share_bp"), nw.col("hospitals")
-    has_sites = certain(count > 0)
-    divisor = nw.when(has_sites).then(count).otherwise(nw.lit(1))  # never divide by zero: the engines disagree on it
+def with_sites(table: Frame, line: str) -> Frame:
+    """Confirmed share outside certificate of need; else of the target line's revenue, of sites, or its own state.
+
+    And the shares of hospitals in states that expanded Medicaid, and with full practice of nurse practitioners.
+    """
     # In cents: cents times basis points, times the factor below, outgrow 64 bits for large systems.
-    part, free_part = nw.col(f"{line}_part") // 10_000, nw.col("free_part") // 10_000
-    known = certain((nw.col(f"{line}_missing") == 0) & (part > 0))
-    earned = has_sites & known & certain(nw.col("places_unruled") == 0)
-    whole = nw.when(earned).then(part).otherwise(nw.lit(1))
-    by_revenue = (free_part * 20000 + whole) // (whole * 2)  # to the nearest: floors differ by engine
-    own = cases([(nw.col("own_con") == "none", 10000), (nw.col("own_con") != "unknown", 0)], null(INT))
-    low = cases([(earned, by_revenue), (has_sites, nw.col("free_sites") * 10000 // divisor)], own)
-    high = cases(
-        [(earned, by_revenue), (has_sites, (nw.col("free_sites") + nw.col("unruled_sites")) * 10000 // divisor)], own
+    table = table.with_columns(
+        _count=nw.when(nw.col("hospitals") > 0).then(nw.col("hospitals")),  # a divisor of 0 becomes null
+        _part=nw.col(f"{line}_part") // 10_000,
     )
+    known = (nw.col(f"{line}_part_missing") == 0) & (nw.col("_part") > 0) & (nw.col("unruled_sites") == 0)
+    table = table.with_columns(_whole=nw.when(known & (nw.col("hospitals") > 0)).then(nw.col("_part")))
+    said, count, whole = nw.col("non_con_share_bp"), nw.col("_count"), nw.col("_whole")
+    by_revenue = (nw.col("free_part") // 10_000 * 20000 + whole) // (whole * 2)  # to the nearest: floors differ
+    own = cases([(nw.col("own_con") == "none", 10000), (nw.col("own_con") != "unknown", 0)], null(INT))
+    table = table.with_columns(_share=nw.coalesce(said, by_revenue), _own=own)
+    low = nw.coalesce("_share", nw.col("free_sites") * 10000 // count, "_own")
+    high = nw.coalesce("_share", (nw.col("free_sites") + nw.col("unruled_sites")) * 10000 // count, "_own")
+    table = table.with_columns(non_con_bp__lo=low, non_con_bp__hi=high)
     source = cases(
         [
             (~said.is_null(), nw.col("non_con_share_ref")),
-            (earned, f"{line} revenue at sites outside certificate of need"),
-            (~low.is_null(), "certificate-of-need rules of the sites' states"),
+            (~whole.is_null(), f"{line} revenue at sites outside certificate of need"),
+            (~nw.col("non_con_bp__lo").is_null(), "certificate-of-need rules of the sites' states"),
         ],
         null(TEXT),
     )
-    return bounds("non_con_bp", nw.coalesce(said, low), nw.coalesce(said, high), source)
-
-
-def share_of_sites(program: str, word: str) -> nw.Expr:
-    """Share of the hospitals whose state's law reads so; without a hospital its own state's; null where one is open."""
-    count, known = nw.col("hospitals"), nw.col(f"{program}_missing") == 0
-    has_sites = certain(count > 0)
-    divisor = nw.when(has_sites).then(count).otherwise(nw.lit(1))
-    own = cases([(nw.col(f"own_{program}") == word, 10000), (~nw.col(f"own_{program}").is_null(), 0)], null(INT))
-    return cases(
-        [(has_sites & certain(known), nw.col(f"{program}_sites") * 10000 // divisor), (has_sites, null(INT))], own
+    return table.with_columns(
+        non_con_bp__from=source,
+        expansion_bp=_share_of_sites("expansion", "adopted"),
+        full_practice_bp=_share_of_sites("practice", "full"),
     )
 
 
-def sizes() -> list[nw.Expr]:
+def _share_of_sites(program: str, word: str) -> nw.Expr:
+    """Share of the hospitals whose state's law reads so; without a hospital its own state's; null where one is open."""
+    own, count = nw.col(f"own_{program}"), nw.col("_count")
+    of_sites = nw.when(nw.col(f"{program}_missing") == 0).then(nw.col(f"{program}_sites") * 10000 // count)
+    alone = cases([(own == word, 10000), (~own.is_null(), 0)], null(INT))
+    return nw.when(~count.is_null()).then(of_sites).otherwise(alone)
+
+
+def with_sizes(table: Frame) -> Frame:
     """Hospitals owned, their beds, and affiliated providers; a sum with unknown parts is a lower bound only."""
-    counted = nw.when(nw.col("hospitals") > 0).then(nw.lit("hospitals in the feed"))
-    complete = certain(nw.col("beds_missing") == 0)
-    least, most = people()
+    hospitals, beds, least = nw.col("hospitals"), nw.col("beds_known"), nw.col("least")
+    table = table.with_columns(_counted=nw.when(hospitals > 0).then(nw.lit("hospitals in the feed")))
     told = cases(
         [(~nw.col("providers_bp").is_null(), nw.col("providers_ref")), (~least.is_null(), "providers in the feed")],
         null(TEXT),
     )
-    return [
-        *bounds("hospitals", nw.col("hospitals"), nw.col("hospitals"), counted),
-        *bounds("beds", nw.col("beds_known"), nw.when(complete).then(nw.col("beds_known")), counted),
-        *bounds("providers", least, most, told),
-    ]
-
-
-def coverage(contracts: tuple[Contract, ...], *, has_contracts: bool) -> list[nw.Expr]:
-    """Whether a contract covers the category: as confirmed of the organisation, else by its purchasing groups."""
-    by_group = [(_belongs(index), True) for index in range(len(contracts))]
-    groups_known = certain((nw.col("gpo_own_known") > 0) | (nw.col("gpo_unknown") == 0)) & has_any_group()
-    outside = groups_known & _in_none(len(contracts)) if has_contracts else nw.lit(value=False)
-    inferred = cases([*by_group, (outside, False)], nw.lit(None, dtype=nw.Boolean()))
-    covered = nw.coalesce("gpo_known", inferred)
-    award = cases([(_belongs(index), one.awarded_to) for index, one in enumerate(contracts)], null(TEXT))
-    names = cases(
-        [
-            (_belongs(index), f"contract of {one.gpo} for {one.category} from {one.valid_from}")
-            for index, one in enumerate(contracts)
-        ],
-        null(TEXT),
+    at_most = nw.when(nw.col("staffed_beds_missing") == 0).then(beds)
+    return table.with_columns(
+        **bounds("hospitals", hospitals, hospitals, nw.col("_counted")),
+        **bounds("beds", beds, at_most, nw.col("_counted")),
+        **bounds("providers", least, nw.col("most"), told),
     )
+
+
+def with_coverage(table: Frame, contracts: tuple[Contract, ...], *, has_contracts: bool) -> Frame:
+    """Whether a contract covers the category: as confirmed of the organisation, else by its purchasing groups."""
+    if contracts:
+        table = table.with_columns(**{f"_in_{index}": _belongs(index) for index in range(len(contracts))})
+    members = [nw.col(f"_in_{index}") for index in range(len(contracts))]
+    groups_known = (nw.col("gpo_own_known") > 0) | ((nw.col("gpo_missing") == 0) & (nw.col("hospitals") > 0))
+    outside = groups_known & _in_none(len(contracts)) if has_contracts else nw.lit(value=False)
+    names = [f"contract of {one.gpo} for {one.category} from {one.valid_from}" for one in contracts]
+    table = table.with_columns(
+        _inferred=cases([*((one, True) for one in members), (outside, False)], null(BOOL)),
+        _award=cases([(one, of.awarded_to) for one, of in zip(members, contracts, strict=True)], null(TEXT)),
+        _named=cases(list(zip(members, names, strict=True)), null(TEXT)),
+    )
+    known, named, inferred = nw.col("gpo_known"), nw.col("_named"), nw.col("_inferred")
     source = cases(
         [
-            (~nw.col("gpo_known").is_null(), nw.col("gpo_ref")),
-            (~names.is_null(), names),
+            (~known.is_null(), nw.col("gpo_ref")),
+            (~named.is_null(), named),
             (~inferred.is_null(), "no contract of its purchasing groups is in force"),
         ],
         null(TEXT),
     )
-    awarded = nw.when(certain(covered)).then(nw.coalesce("gpo_award", award))
-    return [*bounds("gpo_covered", covered, covered, source), awarded.alias("awarded_to")]
+    table = table.with_columns(_covered=nw.coalesce(known, inferred))
+    covered = nw.col("_covered")
+    awarded = nw.when(covered).then(nw.coalesce("gpo_award", "_award"))
+    return table.with_columns(**bounds("gpo_covered", covered, covered, source), awarded_to=awarded)
 
 
 def _belongs(index: int) -> nw.Expr:
     """A member of the group of that contract: the deciding organisation itself, or all of its hospitals."""
-    all_hospitals = (nw.col("hospitals") > 0) & (nw.col(f"gpo_{index}_hospitals") == nw.col("hospitals"))
-    return certain(nw.col(f"gpo_{index}_own") > 0) | certain(all_hospitals)
-
-
-def has_any_group() -> nw.Expr:
-    """Something is known of the purchasing groups."""
-    return certain((nw.col("gpo_own_known") > 0) | (nw.col("hospitals") > nw.col("gpo_unknown")))
+    hospitals = nw.col("hospitals")
+    return (nw.col(f"gpo_{index}_own") > 0) | ((hospitals > 0) & (nw.col(f"gpo_{index}_hospitals") == hospitals))
 
 
 def _in_none(contracts: int) -> nw.Expr:
     outside = nw.lit(value=True)
     for index in range(contracts):
-        outside = outside & certain((nw.col(f"gpo_{index}_own") == 0) & (nw.col(f"gpo_{index}_hospitals") == 0))
+        outside = outside & (nw.col(f"gpo_{index}_own") == 0) & (nw.col(f"gpo_{index}_hospitals") == 0)
     return outside

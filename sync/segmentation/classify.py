@@ -14,12 +14,12 @@ from mappings.policy import TierPolicy
 from mappings.regulation import Law
 from mappings.schema import Header
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, first_by, length_prefixed, lowest_by, null, stack, text
-from sync.segmentation.bounds import bounds, coverage, payers, share_of_sites, sites, sizes, strength
-from sync.segmentation.holdings import LINES, hold, names_in_force, people, with_holdings
+from sync.frames import cases, certain, first_by, length_prefixed, null, stack, text
+from sync.segmentation.bounds import bounds, with_coverage, with_payers, with_sites, with_sizes, with_strength
+from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings, with_people
 from sync.segmentation.lines import strongest, with_line_strengths
-from sync.segmentation.members import roll_up, state_law, with_traits
-from sync.segmentation.statements import parsed, side_by_side
+from sync.segmentation.members import state_law, with_traits
+from sync.segmentation.statements import Asked, parsed, side_by_side
 from sync.world import BOOL, INT, TEXT, Schema
 
 _DTYPES: dict[type, Any] = {str: TEXT, int: INT, bool: BOOL}
@@ -87,44 +87,44 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
     line = str(policy.assumptions.get("target_service_line", "ONCOLOGY")).lower()
     category = str(policy.assumptions.get("category", ""))
     counted = str(policy.assumptions.get("ma_counts_as", "medicare"))
+    segments = evidence.segments
+    contracts = _in_force(segments.purchasing.contracts, category, evidence.as_of)
     traits = engine.materialize(_members(evidence))
     con = state_law(evidence.law, evidence.as_of, engine, category)
-    sums = roll_up(traits, con).rename({"holder_account_id": "account_id"})
-    contracts = _in_force(evidence.segments.purchasing.contracts, category, evidence.as_of)
-    names = names_in_force(evidence.segments, evidence.as_of)
-    members = with_holdings(traits, con, evidence.segments, counted)
-    held = hold(members, line, contracts, names).rename({"holder_account_id": "account_id"})
+    members = with_holdings(traits.join(con, on="state", how="left"), segments, counted)
+    held = hold(members, line, contracts, names_in_force(segments, evidence.as_of))
     statements = parsed(evidence.facts, engine)
     table = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
-    said = side_by_side(statements, _wanted(line), engine)
-    for part in (sums, held, _own(traits, con), _the_hospital(traits), said):
+    for part in (
+        held.rename({"holder_account_id": "account_id"}),
+        _own(traits, con),
+        side_by_side(statements, _wanted(line), engine),
+        _gpo(statements, category),
+    ):
         table = table.join(part, on="account_id", how="left")
-    table = table.join(_gpo(statements, category), on="account_id", how="left")
-    table = engine.materialize(table.with_columns(*_org_type(policy, evidence.segments)))
-    table = with_line_strengths(table, evidence.segments.strength, engine)
-    has_contracts = any(one.category == category for one in evidence.segments.purchasing.contracts)
-    facts = [
-        *strength(line), *payers(counted, evidence.segments), *sites(line), *sizes(),
-        *coverage(contracts, has_contracts=has_contracts),
-        share_of_sites("expansion", "adopted").alias("expansion_bp"),
-        share_of_sites("practice", "full").alias("full_practice_bp"),
-    ]  # fmt: skip
-    sold_into = evidence.segments.products.get(category) or (line,)
-    table = table.with_columns(*facts, strongest(sold_into).alias("product_strength"))
+    table = engine.materialize(_with_org_type(with_people(table), policy, segments))
+    table = with_strength(with_line_strengths(table, segments.strength, engine), line)
+    table = with_sizes(with_sites(with_payers(table, counted, segments), line))
+    has_contracts = any(one.category == category for one in segments.purchasing.contracts)
+    table = with_coverage(table, contracts, has_contracts=has_contracts)
+    sold_into = segments.products.get(category) or (line,)
+    table = table.with_columns(strongest(sold_into).alias("product_strength"))
     return engine.materialize(table.select("account_id", *FACT_BOUNDS, *TRAITS))
 
 
-def _wanted(line: str) -> Mapping[str, str | None]:
+def _wanted(line: str) -> Mapping[str, Asked]:
     """Statements a holder is described by, and the category each must be about."""
-    about_lines = {f"{one}_{what}": one for one in LINES for what in ("strength", "growth", "volume")}
-    shares = dict.fromkeys(
-        ("medicare_share", "medicare_advantage_share", "medicaid_share", "commercial_share", "other_share"), None
-    )
+    shares = ("medicare_share", "medicare_advantage_share", "medicaid_share", "commercial_share", "other_share")
     texts = [name.removesuffix("_text") for name in TRAITS if name.endswith("_text")]
+    number, word = ("bp", "ref"), ("text", "ref")
     return {
-        **about_lines, **shares, "non_con_share": line, "providers": None, "procurement_centralized": None,
-        **dict.fromkeys(texts, None),
-    }  # fmt: skip
+        **{f"{one}_strength": Asked(ends=word, category=one) for one in LINES},
+        **{f"{one}_{what}": Asked(ends=number, category=one) for one in LINES for what in ("growth", "volume")},
+        **dict.fromkeys((*shares, "providers"), Asked(ends=number)),
+        "non_con_share": Asked(ends=number, category=line),
+        "procurement_centralized": Asked(ends=word),
+        **dict.fromkeys(texts, Asked(ends=("text",))),
+    }
 
 
 def _in_force(contracts: Iterable[Contract], category: str, as_of: str) -> tuple[Contract, ...]:
@@ -168,15 +168,22 @@ def _with_types(accounts: Frame) -> Frame:
     """Adds `other_kind` and `subtype`. There are few types, and each is looked through once."""
     names = ("firm_type", "hospital_type", "account_type")
     typed = accounts.with_columns(_type=nw.concat_str([length_prefixed(nw.col(name)) for name in names]))
-    subtype = cases([(_words().str.contains(words), kind) for words, kind in _SUBTYPES], null(TEXT))
-    types = typed.group_by("_type").agg(*(nw.col(name).max() for name in names))
-    told = types.select("_type", own_kind().alias("other_kind"), subtype.alias("subtype"))
+    types = typed.group_by("_type").agg(nw.col(*names).max()).with_columns(_said=_said(), _words=_words())
+    subtype = cases([(nw.col("_words").str.contains(words), kind) for words, kind in _SUBTYPES], null(TEXT))
+    told = types.select("_type", _other_kind(nw.col("_said")).alias("other_kind"), subtype.alias("subtype"))
     return typed.join(told, on="_type", how="left").drop("_type")
 
 
 def own_kind() -> nw.Expr:
     """Kind of an account that gives no care: payer, purchasing group, investor, ...; null for all others."""
-    words = nw.coalesce("firm_type", "account_type").str.to_lowercase()
+    return _other_kind(_said())
+
+
+def _said() -> nw.Expr:
+    return nw.coalesce("firm_type", "account_type").str.to_lowercase()
+
+
+def _other_kind(words: nw.Expr) -> nw.Expr:
     return cases([(words.str.contains(pattern), kind) for pattern, kind in _OTHER_TYPES], null(TEXT))
 
 
@@ -195,19 +202,6 @@ def _words() -> nw.Expr:
     return nw.coalesce(nw.concat_str([nw.col("firm_type"), hospital], separator=" "), "account_type").str.to_lowercase()
 
 
-def _the_hospital(traits: Frame) -> Frame:
-    """The hospital of a holder; read only where it is the only one."""
-    hospitals = traits.filter(certain(nw.col("kind") == "HOSPITAL"))
-    first = lowest_by(hospitals, ["holder_account_id"], "account_id")
-    return first.select(
-        nw.col("holder_account_id").alias("account_id"),
-        nw.col("cah_block").alias("the_block"),
-        nw.col("cah_flag").alias("the_flag"),
-        nw.col("staffed_beds").alias("the_beds"),
-        nw.col("is_rural").alias("the_rural"),
-    )
-
-
 def _gpo(statements: Frame, category: str) -> Frame:
     """Whether a contract for the category is in force. A contract known for other dates only means: not covered."""
     rows = statements.filter(nw.col("fact") == "gpo_contract", nw.col("category") == category)
@@ -223,94 +217,103 @@ def _gpo(statements: Frame, category: str) -> Frame:
     return known.join(said, on="account_id", how="left")
 
 
-def _org_type(policy: TierPolicy, segments: SegmentPolicy) -> list[nw.Expr]:
+def _with_org_type(table: Frame, policy: TierPolicy, segments: SegmentPolicy) -> Frame:
     """IDN by the profile of the policy; one hospital is what that hospital is; no hospital, what it is itself."""
-    alone, likely = _lone_hospital(policy.classify["cah"])
-    own = nw.when(certain(nw.col("own_kind").is_in(list(_OWN_KINDS)))).then(nw.col("own_kind"))
+    own_kind, apart = nw.col("own_kind"), nw.col("first_state") != nw.col("last_state")
+    table = _with_lone_hospital(table, policy.classify["cah"]).with_columns(
+        _own=nw.when(own_kind.is_in(list(_OWN_KINDS))).then(own_kind),
+        # Whether its hospitals lie in more than one state; unknown where one place is and the others agree.
+        _several_states=nw.when(apart | (nw.col("state_missing") == 0)).then(apart),
+    )
     if segments.idn_profile == "key_network":
-        low, high = _key_network(segments, alone, likely, own)
+        low, high = _key_network(segments)
     else:
-        low, high = _seed_network(policy.classify["idn"], alone, likely, own)
-    central = nw.col("procurement_centralized_text")
+        table = _with_settled_network(table, policy.classify["idn"])
+        low, high = _seed_network()
+    central, least, several_states = nw.col("procurement_centralized_text"), nw.col("least"), nw.col("_several_states")
     count = nw.coalesce("hospitals", nw.lit(0)).cast(TEXT)
-    known = nw.when(central.is_null()).then(nw.lit("not confirmed")).otherwise(
-        text("confirmed in ", nw.col("procurement_centralized_ref"))
-    )  # fmt: skip
-    least, most = people()
-    open_ = cases([(~least.is_null() & most.is_null(), "at least ")], "")
-    told = text(open_, nw.coalesce(least.cast(TEXT), nw.lit("unknown")))
-    counted = text(count, " hospitals of the system; central procurement: ", known, "; providers: ", told)
-    return [
-        *bounds("org_type", low, high, counted),
-        nw.col("own_kind").alias("own_type"),
-        nw.col("hospitals").alias("hospitals_count"),
-        nw.when(certain(nw.col("hospitals") > 0)).then(
-            cases([(_several_states(), "several"), (~_several_states(), "one")], null(TEXT))
-        ).alias("states_count"),
-    ]  # fmt: skip
+    known = text("confirmed in ", nw.col("procurement_centralized_ref"))
+    source = text(
+        count,
+        " hospitals of the system; central procurement: ",
+        nw.when(central.is_null()).then(nw.lit("not confirmed")).otherwise(known),
+        "; providers: ",
+        nw.when(~least.is_null() & nw.col("most").is_null()).then(nw.lit("at least ")),
+        nw.coalesce(least.cast(TEXT), nw.lit("unknown")),
+    )
+    return table.with_columns(
+        **bounds("org_type", low, high, source),
+        own_type=own_kind,
+        hospitals_count=nw.col("hospitals"),
+        states_count=cases([(several_states, "several"), (~several_states, "one")], null(TEXT)),
+    )
 
 
 _OWN_KINDS = ("POST_ACUTE", "ASC", "PHYSICIAN_GROUP", "OTHER", *(kind for _, kind in _OTHER_TYPES))
 
 
-def _several_states() -> nw.Expr:
-    """Whether its hospitals lie in more than one state; unknown where one place is and the others agree."""
-    apart = nw.col("first_state") != nw.col("last_state")
-    return nw.when(apart | (nw.col("states_missing") == 0)).then(apart)
-
-
-def _seed_network(rule: Mapping[str, Any], alone: nw.Expr, likely: nw.Expr, own: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
-    """Many hospitals, or several that buy centrally and spread over states or professionals."""
+def _with_settled_network(table: Frame, rule: Mapping[str, Any]) -> Frame:
+    """Adds `_settled`: many hospitals, or several that buy centrally and spread over states or professionals."""
     alternative = rule.get("or") or {}
-    fewest, most = alternative.get("hospitals_between", [2, int(rule["min_hospitals"]) - 1])
-    hospitals = nw.col("hospitals")
-    many, several = hospitals >= int(rule["min_hospitals"]), (hospitals >= fewest) & (hospitals <= most)
-    central = nw.col("procurement_centralized_text") == str(alternative.get("centralized", True)).lower()
+    fewest, several = alternative.get("hospitals_between", [2, int(rule["min_hospitals"]) - 1])
     enough = int(alternative.get("min_affiliated_hcps", 0))
-    least, most = people()
-    broad = certain(_several_states()) | certain(least >= enough)
-    narrow = certain(~_several_states()) & certain(most < enough)
+    hospitals, spread, most = nw.col("hospitals"), nw.col("_several_states"), nw.col("most")
+    table = table.with_columns(
+        _many=hospitals >= int(rule["min_hospitals"]),
+        _several=(hospitals >= fewest) & (hospitals <= several),
+        _central=nw.col("procurement_centralized_text") == str(alternative.get("centralized", True)).lower(),
+        _broad=spread | (nw.col("least") >= enough),
+        _narrow=~spread & (most < enough),
+    )
+    many, some, central = nw.col("_many"), nw.col("_several"), nw.col("_central")
     settled = [
-        (many, "IDN"),
-        (several & central & broad, "IDN"),
-        (several & ~central, "COMMUNITY_SYSTEM"),
-        (several & narrow, "COMMUNITY_SYSTEM"),
-        ((hospitals > most) & ~many, "COMMUNITY_SYSTEM"),
+        (many | (some & central & nw.col("_broad")), "IDN"),
+        ((some & (~central | nw.col("_narrow"))) | ((hospitals > most) & ~many), "COMMUNITY_SYSTEM"),
     ]
-    one = hospitals == 1
-    low = cases([*settled, (several, "COMMUNITY_SYSTEM"), (one, alone)], own)
-    return low, cases([*settled, (several, "IDN"), (one, likely)], own)
+    return table.with_columns(_settled=cases(settled, null(TEXT)))
 
 
-def _key_network(segments: SegmentPolicy, alone: nw.Expr, likely: nw.Expr, own: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+def _seed_network() -> tuple[nw.Expr, nw.Expr]:
+    """Lowest and highest reading: what is settled, else what several hospitals, one or none can be."""
+    several, one = nw.col("_several"), nw.col("hospitals") == 1
+    low = cases([(several, "COMMUNITY_SYSTEM"), (one, nw.col("_alone"))], nw.col("_own"))
+    high = cases([(several, "IDN"), (one, nw.col("_likely"))], nw.col("_own"))
+    return nw.coalesce("_settled", low), nw.coalesce("_settled", high)
+
+
+def _key_network(segments: SegmentPolicy) -> tuple[nw.Expr, nw.Expr]:
     """Hospitals and professionals under one parent; a sum of professionals that is not known settles nothing."""
-    knobs, hospitals, (least, most) = segments.key_network, nw.col("hospitals"), people()
+    knobs, hospitals, least, most = segments.key_network, nw.col("hospitals"), nw.col("least"), nw.col("most")
     sites = nw.coalesce("other_sites", nw.lit(0))
     enough, some = hospitals >= knobs.min_hospitals, hospitals >= 2
     small = (hospitals >= knobs.small_hospitals) & (sites >= knobs.small_sites)
-    is_network = (certain(enough) & certain(least >= knobs.min_hcps)) | (
-        certain(small) & certain(least >= knobs.small_hcps)
-    )
-    may_be = (certain(enough) & ~certain(most < knobs.min_hcps)) | (certain(small) & ~certain(most < knobs.small_hcps))
-    rest = [(some, "COMMUNITY_SYSTEM"), (hospitals == 1, alone)]
-    low = cases([(is_network, "IDN"), *rest], own)
-    return low, cases([(may_be, "IDN"), (some, "COMMUNITY_SYSTEM"), (hospitals == 1, likely)], own)
+    is_network = (enough & (least >= knobs.min_hcps)) | (small & (least >= knobs.small_hcps))
+    may_be = (enough & ~certain(most < knobs.min_hcps)) | (small & ~certain(most < knobs.small_hcps))
+    rest = [(some, "COMMUNITY_SYSTEM"), (hospitals == 1, nw.col("_alone"))]
+    low = cases([(is_network, "IDN"), *rest], nw.col("_own"))
+    likely = (hospitals == 1, nw.col("_likely"))
+    return low, cases([(may_be, "IDN"), (some, "COMMUNITY_SYSTEM"), likely], nw.col("_own"))
 
 
 _CERTIFICATES = ("ccn_block", "feed_flag")
 
 
-def _lone_hospital(rule: dict[str, Any]) -> tuple[nw.Expr, nw.Expr]:
-    """Lowest and highest reading of a single hospital: certificate first, then beds and place where there is none."""
+def _with_lone_hospital(table: Frame, rule: Mapping[str, Any]) -> Frame:
+    """Adds `_alone` and `_likely`, the lowest and highest reading of a single hospital.
+
+    Certificate first, then beds and place where there is none.
+    """
     limit = int(rule["max_beds"])
     small = nw.col("the_beds") <= limit if rule.get("max_beds_operator") == "lte" else nw.col("the_beds") < limit
-    fits = small & nw.col("the_rural") if rule.get("require_rural", True) else small
+    table = table.with_columns(_fits=small & nw.col("the_rural") if rule.get("require_rural", True) else small)
     asked = [
         nw.col({"ccn_block": "the_block", "feed_flag": "the_flag"}[one]) for one in rule.get("prefer", _CERTIFICATES)
     ]
     certified = [(one == "CAH", "CAH") for one in asked]
     refused = [(one == "NOT", "INDEPENDENT_HOSPITAL") for one in asked]
-    known = [*certified, *refused, (fits, "CAH_LIKELY")]
-    low = cases([*known, (~fits, "INDEPENDENT_HOSPITAL")], "INDEPENDENT_HOSPITAL")
-    high = cases([*known, (~fits, "INDEPENDENT_HOSPITAL")], "CAH_LIKELY")
-    return low, high
+    fits = nw.col("_fits")
+    table = table.with_columns(_known=cases([*certified, *refused, (fits, "CAH_LIKELY")], null(TEXT)))
+    likely = nw.when(~fits).then(nw.lit("INDEPENDENT_HOSPITAL")).otherwise(nw.lit("CAH_LIKELY"))
+    return table.with_columns(
+        _alone=nw.coalesce("_known", nw.lit("INDEPENDENT_HOSPITAL")), _likely=nw.coalesce("_known", likely)
+    )

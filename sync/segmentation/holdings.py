@@ -1,4 +1,4 @@
-"""What the members of a deciding organisation hold together: service lines, payers, systems of record, people, places.
+"""What the members of a deciding organisation hold together: hospitals, lines, payers, systems, people, places.
 
 Sums only, never means of percentages: a share of the whole is the sum of its parts weighted by revenue.
 """
@@ -12,7 +12,7 @@ import narwhals as nw
 from mappings.facts import EHR_VENDORS, SERVICE_LINES
 from mappings.insight_policy import Contract, SegmentPolicy
 from sync.engine import Frame
-from sync.frames import cases, certain, count_where, null
+from sync.frames import cases, certain, null
 from sync.world import INT, TEXT
 
 LINES: tuple[str, ...] = tuple(line.lower() for line in SERVICE_LINES)
@@ -31,32 +31,51 @@ def ehr_class(vendor: nw.Expr) -> nw.Expr:
     )
 
 
-def with_holdings(traits: Frame, con: Frame, policy: SegmentPolicy, ma_counts_as: str) -> Frame:
-    """Adds per account what is summed up: revenue in cents as the weight, and shares of it in basis points."""
-    hospital = certain(nw.col("kind") == "HOSPITAL")
-    revenue = nw.col("net_patient_revenue_cents")
-    advantage = nw.coalesce("medicare_advantage_days_bp", nw.lit(0))
-    commercial = nw.col("commercial_days_bp")
-    total = nw.col("medicare_days_bp") + nw.col("medicaid_days_bp") + nw.col("other_days_bp") + advantage
-    total = total + nw.coalesce(commercial, nw.lit(0))
-    adds_up = hospital & certain((total >= policy.payers.sum_from_bp) & (total <= policy.payers.sum_to_bp))
-    counted = advantage if ma_counts_as == "medicare" else nw.lit(0)
-    bought = advantage if ma_counts_as == "commercial" else nw.lit(0)
-    sited = traits.join(con, on="state", how="left")
-    vendor = ehr_class(nw.col("ehr_vendor"))
-    return sited.with_columns(
-        h=hospital,
-        revenue_i=nw.when(hospital & (revenue > 0)).then(revenue),
-        gov_i=nw.when(adds_up).then(nw.col("medicare_days_bp") + nw.col("medicaid_days_bp") + counted),
-        private_lo_i=nw.when(adds_up).then(nw.coalesce(commercial, nw.lit(0)) + bought),
-        private_hi_i=nw.when(adds_up).then(nw.coalesce(commercial, nw.col("other_days_bp")) + bought),
-        vendor_i=vendor,
-        bed_weight=nw.when(hospital & ~vendor.is_null()).then(nw.coalesce("staffed_beds", nw.lit(1))),
-        free_i=nw.col("con") == "none",
-        ruled_i=~nw.col("con").is_null() & (nw.col("con") != "unknown"),
-        it_i=_maturity(),
-        gpo_i=nw.col("gpo").str.to_lowercase(),
+def with_holdings(sited: Frame, policy: SegmentPolicy, ma_counts_as: str) -> Frame:
+    """Adds per account what is summed up: revenue in cents as the weight, and shares of it in basis points.
+
+    `sited` are members with the law of their state. What is null for anything but a hospital counts for hospitals only.
+    """
+    nothing = nw.lit(0)
+    h, revenue = nw.col("h"), nw.col("net_patient_revenue_cents")
+    told = sited.with_columns(
+        h=certain(nw.col("kind") == "HOSPITAL"),
+        itself=nw.col("account_id") == nw.col("holder_account_id"),
+        public=nw.col("medicare_days_bp") + nw.col("medicaid_days_bp"),
+        advantage=nw.coalesce("medicare_advantage_days_bp", nothing),
+        paid=nw.coalesce("commercial_days_bp", nothing),
+        paid_at_most=nw.coalesce("commercial_days_bp", "other_days_bp"),
+        vendor=ehr_class(nw.col("ehr_vendor")),
+        it=_maturity(),
+        gpo=nw.col("gpo").str.to_lowercase(),
     )
+    total = nw.col("public") + nw.col("other_days_bp") + nw.col("advantage") + nw.col("paid")
+    told = told.with_columns(
+        revenue=nw.when(h & (revenue > 0)).then(revenue),
+        adds_up=h & (total >= policy.payers.sum_from_bp) & (total <= policy.payers.sum_to_bp),
+    )
+    adds_up, advantage = nw.col("adds_up"), nw.col("advantage")
+    counted = advantage if ma_counts_as == "medicare" else nothing
+    bought = advantage if ma_counts_as == "commercial" else nothing
+    weighted = nw.col(*(f"{line}_share_bp" for line in LINES)) * nw.col("revenue")
+    return told.with_columns(
+        weighted.name.map(_part_of),
+        gov=nw.when(adds_up).then(nw.col("public") + counted),
+        private_lo=nw.when(adds_up).then(nw.col("paid") + bought),
+        private_hi=nw.when(adds_up).then(nw.col("paid_at_most") + bought),
+        hospital_state=nw.when(h).then(nw.col("state")),
+        hospital_beds=nw.when(h).then(nw.col("staffed_beds")),
+        the_block=nw.when(h).then(nw.col("cah_block")),
+        the_flag=nw.when(h).then(nw.col("cah_flag")),
+        the_rural=nw.when(h).then(nw.col("is_rural")),
+        providers_own=nw.when(nw.col("itself")).then(nw.col("providers")),
+        bed_weight=nw.when(h).then(nw.coalesce("staffed_beds", nw.lit(1))),
+    )
+
+
+def _part_of(share: str) -> str:
+    """Column of a line's revenue, by the column of its share."""
+    return share.replace("_share_bp", "_part")
 
 
 def _maturity() -> nw.Expr:
@@ -72,101 +91,98 @@ def _maturity() -> nw.Expr:
     )
 
 
-def hold(members: Frame, line: str, contracts: tuple[Contract, ...], names: dict[str, tuple[str, ...]]) -> Frame:
-    """One row per `account_id` (the holder) with the sums over its members."""
-    return members.group_by("holder_account_id").agg(
-        *_money(), *_payers(), *_line_sums(line), *_systems(), *_people(), *_purchasing(contracts, names)
-    )
-
-
-def _money() -> list[nw.Expr]:
-    h = nw.col("h")
-    return [
-        count_where(h & nw.col("revenue_i").is_null()).alias("revenue_missing"),
-        nw.col("revenue_i").sum().cast(INT).alias("revenue_sum"),
-        count_where(~h & (nw.col("kind") != "SYSTEM")).alias("other_sites"),
-        count_where(h & ~nw.col("aco").is_null()).alias("aco_hospitals"),
-    ]
-
-
-def _payers() -> list[nw.Expr]:
-    weighted = [(nw.col(f"{n}_i") * nw.col("revenue_i")).sum().cast(INT).alias(f"{n}_weight") for n in _SHARES]
-    low = [nw.col(f"{n}_i").min().alias(f"{n}_min") for n in _SHARES]
-    high = [nw.col(f"{n}_i").max().alias(f"{n}_max") for n in _SHARES]
-    unknown = count_where(nw.col("h") & nw.col("gov_i").is_null()).alias("mix_missing")
-    return [*weighted, *low, *high, unknown]
-
-
+_PARTS = tuple(f"{line}_part" for line in LINES)
+_ASKED = ("state", "staffed_beds", "revenue", "gov", "gpo", "expansion", "practice", *_PARTS)
+"""`<name>_missing` counts hospitals where it is unknown: a sum with missing parts is a lower bound only."""
 _SHARES = ("gov", "private_lo", "private_hi")
 
 
-def _line_sums(target: str) -> list[nw.Expr]:
-    sums: list[nw.Expr] = []
-    for line in LINES:
-        share = nw.col(f"{line}_share_bp")
-        sums += [
-            (share * nw.col("revenue_i")).sum().cast(INT).alias(f"{line}_part"),
-            nw.when(~share.is_null()).then(nw.col("revenue_i")).sum().cast(INT).alias(f"{line}_whole"),
-            count_where(nw.col("h") & (share.is_null() | nw.col("revenue_i").is_null())).alias(f"{line}_missing"),
-        ]
-    part = nw.col(f"{target}_share_bp") * nw.col("revenue_i")
-    return [
-        *sums,
-        nw.when(nw.col("free_i")).then(part).sum().cast(INT).alias("free_part"),
-        count_where(nw.col("h") & ~certain(nw.col("ruled_i"))).alias("places_unruled"),
-    ]
+def hold(members: Frame, line: str, contracts: tuple[Contract, ...], names: dict[str, tuple[str, ...]]) -> Frame:
+    """One row per `holder_account_id` with sums, counts and bounds over its members.
+
+    `the_*` is of its hospital: read only where it is the only one.
+    """
+    missing = (nw.col(*_ASKED).is_null() & nw.col("h")).name.suffix("_missing")
+    counts = {**_counts(), **_purchasing(contracts, names)}
+    sums = {**_beds(), **_providers(), "free_part": nw.when(nw.col("con") == "none").then(nw.col(f"{line}_part"))}
+    counted = [*counts, *(f"{name}_missing" for name in _ASKED)]
+    shares = nw.col(*_SHARES)
+    return (
+        members.with_columns(missing, **counts, **sums)
+        .group_by("holder_account_id")
+        .agg(
+            nw.col(*counted).cast(INT).sum(),
+            nw.col(*_PARTS, *sums).sum().cast(INT),
+            (shares * nw.col("revenue")).sum().cast(INT).name.suffix("_weight"),
+            shares.min().name.suffix("_min"),
+            shares.max().name.suffix("_max"),
+            nw.col("revenue").sum().cast(INT).alias("revenue_sum"),
+            nw.col("hospital_beds").sum().cast(INT).alias("beds_known"),
+            nw.col("hospital_beds").max().alias("the_beds"),
+            nw.col("hospital_state").min().alias("first_state"),
+            nw.col("hospital_state").max().alias("last_state"),
+            nw.col("the_block", "the_flag", "the_rural", "providers_own").max(),
+            nw.col("it").max().alias("it_best"),
+        )
+    )
 
 
-def _systems() -> list[nw.Expr]:
-    weights = [
-        nw.when(nw.col("vendor_i") == vendor).then(nw.col("bed_weight")).sum().cast(INT).alias(f"beds_{vendor}")
-        for vendor in EHR_VENDORS
-    ]
-    return [*weights, nw.col("it_i").max().alias("it_best")]
+def _counts() -> dict[str, nw.Expr]:
+    h, con = nw.col("h"), nw.col("con")
+    return {
+        "hospitals": h,
+        "free_sites": h & (con == "none"),
+        "unruled_sites": h & (con.is_null() | (con == "unknown")),
+        "expansion_sites": h & (nw.col("expansion") == "adopted"),
+        "practice_sites": h & (nw.col("practice") == "full"),
+        "other_sites": ~h & (nw.col("kind") != "SYSTEM"),
+        "aco_hospitals": h & ~nw.col("aco").is_null(),
+        "providers_stated": ~nw.col("providers").is_null(),
+        "providers_missing": nw.col("providers").is_null() & ~nw.col("itself") & (nw.col("kind") != "SYSTEM"),
+        "gpo_own_known": nw.col("itself") & ~nw.col("gpo").is_null(),
+    }
 
 
-def _people() -> list[nw.Expr]:
-    """Professionals of the members, and of the deciding organisation's own row, which speaks of all of them."""
-    itself, unsaid = nw.col("account_id") == nw.col("holder_account_id"), nw.col("providers").is_null()
-    return [
-        nw.when(itself).then(nw.col("providers")).max().cast(INT).alias("providers_own"),
-        nw.when(~itself).then(nw.col("providers")).sum().cast(INT).alias("providers_sum"),
-        count_where(~unsaid).alias("providers_stated"),
-        count_where(unsaid & ~itself & (nw.col("kind") != "SYSTEM")).alias("providers_missing"),
-    ]
+def _beds() -> dict[str, nw.Expr]:
+    """Beds by vendor of the record system."""
+    vendor, weight = nw.col("vendor"), nw.col("bed_weight")
+    return {f"beds_{name}": nw.when(vendor == name).then(weight) for name in EHR_VENDORS}
 
 
-def people() -> tuple[nw.Expr, nw.Expr]:
-    """The least and the most professionals of a deciding organisation; null = not known, or no upper bound.
+def _providers() -> dict[str, nw.Expr]:
+    """Professionals of the members; the deciding organisation's own row speaks of all of them, and is not added."""
+    return {"providers_sum": nw.when(~nw.col("itself")).then(nw.col("providers"))}
+
+
+def with_people(table: Frame) -> Frame:
+    """Adds `least` and `most` professionals of a deciding organisation; null = not known, or no upper bound.
 
     What its own row says is the whole; else the members' sum, a lower bound where one of them says nothing.
     """
-    said = nw.when(certain(nw.col("providers_stated") > 0)).then(nw.coalesce("providers_own", "providers_sum"))
-    complete = certain((nw.col("providers_missing") == 0) | ~nw.col("providers_own").is_null())
-    confirmed = nw.col("providers_bp") // 100
-    return nw.coalesce(confirmed, said), nw.coalesce(confirmed, nw.when(complete).then(said))
+    told = table.with_columns(
+        said=nw.when(nw.col("providers_stated") > 0).then(nw.coalesce("providers_own", "providers_sum")),
+        confirmed=nw.col("providers_bp") // 100,
+        complete=(nw.col("providers_missing") == 0) | ~nw.col("providers_own").is_null(),
+    )
+    return told.with_columns(
+        least=nw.coalesce("confirmed", "said"),
+        most=nw.coalesce("confirmed", nw.when(nw.col("complete")).then(nw.col("said"))),
+    ).drop("said", "confirmed", "complete")
 
 
-def _purchasing(contracts: tuple[Contract, ...], names: dict[str, tuple[str, ...]]) -> list[nw.Expr]:
-    """Per contract the hospitals and the deciding organisation in its purchasing group, and those unknown."""
-    itself = nw.col("account_id") == nw.col("holder_account_id")
-    counts: list[nw.Expr] = [
-        count_where(nw.col("h") & nw.col("gpo_i").is_null()).alias("gpo_unknown"),
-        count_where(itself & ~nw.col("gpo_i").is_null()).alias("gpo_own_known"),
-    ]
+def _purchasing(contracts: tuple[Contract, ...], names: dict[str, tuple[str, ...]]) -> dict[str, nw.Expr]:
+    """Per contract the hospitals and the deciding organisation in its purchasing group."""
+    counts: dict[str, nw.Expr] = {}
     for index, contract in enumerate(contracts):
         member = is_member(contract, names)
-        counts += [
-            count_where(nw.col("h") & member).alias(f"gpo_{index}_hospitals"),
-            count_where(itself & member).alias(f"gpo_{index}_own"),
-        ]
+        counts |= {f"gpo_{index}_hospitals": nw.col("h") & member, f"gpo_{index}_own": nw.col("itself") & member}
     return counts
 
 
 def is_member(contract: Contract, names: dict[str, tuple[str, ...]]) -> nw.Expr:
-    """Whether `gpo_i` names the contract's group under any of its names."""
+    """Whether `gpo`, in lower case, names the contract's group under any of its names; unknown where it is unknown."""
     words = sorted({word.lower() for word in (contract.gpo, *names.get(contract.gpo, ()))})
-    return certain(reduce(lambda a, b: a | b, [nw.col("gpo_i").str.contains(word, literal=True) for word in words]))
+    return reduce(lambda a, b: a | b, [nw.col("gpo").str.contains(word, literal=True) for word in words])
 
 
 def names_in_force(policy: SegmentPolicy, as_of: str) -> dict[str, tuple[str, ...]]:

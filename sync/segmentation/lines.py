@@ -9,22 +9,35 @@ import narwhals as nw
 from mappings.facts import STRENGTHS
 from mappings.insight_policy import Strength
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, count_where, null
+from sync.frames import cases, certain, null, stack
 from sync.segmentation.holdings import LINES
 from sync.world import INT, TEXT
 
 
 def with_line_strengths(table: Frame, policy: Strength, engine: Engine) -> Frame:
-    """Adds `<line>__lo`, `<line>__hi` (both null = unknown) and `<line>_bp`, the line's share of revenue."""
-    counts = [count_where(~nw.col(f"{line}_volume_bp").is_null()).alias(line) for line in LINES]
-    stated = next(iter(engine.rows(table.select(*counts))), {})
+    """Adds `<line>__lo`, `<line>__hi` (both null = unknown) and `<line>_bp`, the line's share of revenue.
+
+    And `<line>_percentile` and `<line>_peers`, where there are enough of the same type.
+    """
+    long = stack([_rows_of(table, line) for line in LINES])
+    judged = engine.materialize(_judged(_with_percentiles(long, policy), policy))
     for line in LINES:
-        if stated.get(line, 0) >= policy.min_peers:
-            table = table.join(_percentiles(table, line, policy), on="account_id", how="left")
-        else:
-            table = table.with_columns(null(INT).alias(f"{line}_percentile"), null(INT).alias(f"{line}_peers"))
-        table = _with_strength(table, line, policy)
-    return engine.materialize(table)
+        mine = judged.filter(nw.col("line") == line).select("account_id", *_MADE)
+        named = mine.rename({name: f"{line}{_MADE[name]}" for name in _MADE})
+        table = table.join(named, on="account_id", how="left")
+    return table
+
+
+_MADE = {"low": "__lo", "high": "__hi", "bp": "_bp", "percentile": "_percentile", "peers": "_peers"}
+"""What is found of a line -> how its column beside the account ends."""
+_OF_ALL = ("account_id", "org_type__lo", "org_type__hi", "hospitals", "revenue_sum")
+_OF_LINE = ("strength_text", "growth_bp", "volume_bp", "part", "part_missing")
+
+
+def _rows_of(table: Frame, line: str) -> Frame:
+    """What is known of a line, one row per organisation."""
+    of_line = {f"{line}_{name}": name for name in _OF_LINE}
+    return table.select(*_OF_ALL, *of_line).rename(of_line).with_columns(line=nw.lit(line))
 
 
 def strongest(lines: Sequence[str]) -> nw.Expr:
@@ -43,67 +56,55 @@ def any_of(conditions: Sequence[nw.Expr]) -> nw.Expr:
     return found
 
 
-def _percentiles(table: Frame, line: str, policy: Strength) -> Frame:
-    """`account_id`, percentile and number of peers; only where there are enough of the same type."""
-    volume = f"{line}_volume_bp"
-    settled = certain(nw.col("org_type__lo") == nw.col("org_type__hi"))
-    known = table.filter(settled, ~nw.col(volume).is_null()).select("account_id", "org_type__lo", volume)
-    ranked = known.with_columns(
-        nw.len().over("org_type__lo").cast(INT).alias(f"{line}_peers"),
-        nw.col(volume).rank("max").over("org_type__lo").cast(INT).alias("_rank"),
-    ).filter(nw.col(f"{line}_peers") >= policy.min_peers)
-    percentile = (nw.col("_rank") * 100 // nw.col(f"{line}_peers")).alias(f"{line}_percentile")
-    return ranked.select("account_id", percentile, f"{line}_peers")
+def _with_percentiles(rows: Frame, policy: Strength) -> Frame:
+    """Adds `percentile` and `peers` where enough organisations of the same type have a volume of the line."""
+    peers = ("line", "org_type__lo")
+    settled = nw.col("org_type__lo") == nw.col("org_type__hi")
+    ranked = rows.filter(settled, ~nw.col("volume_bp").is_null()).with_columns(
+        peers=nw.len().over(*peers).cast(INT), _rank=nw.col("volume_bp").rank("max").over(*peers).cast(INT)
+    )
+    enough = ranked.filter(nw.col("peers") >= policy.min_peers)
+    percentile = (nw.col("_rank") * 100 // nw.col("peers")).alias("percentile")
+    return rows.join(enough.select("account_id", "line", percentile, "peers"), on=["account_id", "line"], how="left")
 
 
-def _with_strength(table: Frame, line: str, policy: Strength) -> Frame:
+def _judged(rows: Frame, policy: Strength) -> Frame:
     """The two ends of what the strength can be. Percentiles count only among enough peers, else the share alone."""
-    said = nw.col(f"{line}_strength_text").str.to_uppercase()
-    complete = (nw.col("hospitals") > 0) & (nw.col(f"{line}_missing") == 0) & (nw.col(f"{line}_whole") > 0)
-    percentile, growth = nw.col(f"{line}_percentile"), nw.col(f"{line}_growth_bp")
-    table = table.with_columns(
-        _said=nw.when(certain(said.is_in(list(STRENGTHS)))).then(said),
-        _whole=nw.when(certain(complete)).then(nw.col(f"{line}_whole")),
-        _high=percentile >= policy.strong_percentile,
-        _middle=percentile >= policy.moderate_percentile,
-        _alone=percentile.is_null() & nw.col(f"{line}_volume_bp").is_null(),
-        _grows=growth >= policy.min_growth_bp,
+    percentile, whole = nw.col("percentile"), nw.col("revenue_sum")
+    said = nw.col("strength_text").str.to_uppercase()
+    complete = (nw.col("hospitals") > 0) & (nw.col("part_missing") == 0) & (whole > 0)
+    rows = rows.with_columns(
+        said=nw.when(said.is_in(list(STRENGTHS))).then(said),
+        whole=nw.when(complete).then(whole),  # never divide by zero: the engines disagree on it
+        large_volume=percentile >= policy.strong_percentile,
+        middle=percentile >= policy.moderate_percentile,
+        alone=percentile.is_null() & nw.col("volume_bp").is_null(),
+        grows=nw.col("growth_bp") >= policy.min_growth_bp,
     )
-    part, whole = nw.col(f"{line}_part"), nw.col("_whole")
-    divisor = nw.coalesce("_whole", nw.lit(1))  # never divide by zero: the engines disagree on it
-    table = table.with_columns(
-        _large=nw.when(~whole.is_null()).then(part >= whole * policy.strong_share_bp),
-        **{f"{line}_bp": nw.when(~whole.is_null()).then((part * 2 + divisor) // (divisor * 2))},
+    part, whole = nw.col("part"), nw.col("whole")
+    rows = rows.with_columns(large=part >= whole * policy.strong_share_bp, bp=(part * 2 + whole) // (whole * 2))
+    high, large, middle = nw.col("large_volume"), nw.col("large"), nw.col("middle")
+    rows = rows.with_columns(
+        big=large | high,
+        small=~large & (~high | nw.col("alone")),
+        least=cases([(middle, "MODERATE")], "WEAK"),
+        most=cases([(~middle, "WEAK")], "MODERATE"),
     )
-    high, large = nw.col("_high"), nw.col("_large")
-    table = table.with_columns(
-        _big=certain(large) | certain(high),
-        _small=certain(~large) & (certain(~high) | nw.col("_alone")),
-        _low=cases([(nw.col("_middle"), "MODERATE")], "WEAK"),
-        _top=cases([(~nw.col("_middle"), "WEAK")], "MODERATE"),
-    )
-    big, small, grows = nw.col("_big"), nw.col("_small"), nw.col("_grows")
-    said = ~nw.col("_said").is_null()
+    big, small, grows, least = nw.col("big"), nw.col("small"), nw.col("grows"), nw.col("least")
     low = cases(
-        [
-            (said, nw.col("_said")),
-            (big & grows, "STRONG"),
-            (big & ~grows, nw.col("_low")),
-            (big, "MODERATE"),
-            (small | certain(~high), nw.col("_low")),
-        ],
+        [(big & grows, "STRONG"), (big & ~grows, least), (big, "MODERATE"), (small | ~high, least)],
         null(TEXT),
     )
     top = cases(
         [
-            (said, nw.col("_said")),
             (big & grows, "STRONG"),
-            (big & ~grows, nw.col("_top")),
+            (big & ~grows, nw.col("most")),
             (big, "STRONG"),
             (small & percentile.is_null(), "WEAK"),
-            (small, nw.col("_top")),
+            (small, nw.col("most")),
             (~high, "STRONG"),
         ],
         null(TEXT),
     )
-    return table.with_columns(low.alias(f"{line}__lo"), top.alias(f"{line}__hi"))
+    found = rows.with_columns(low=nw.coalesce("said", low), high=nw.coalesce("said", top))
+    return found.select("account_id", "line", *_MADE)

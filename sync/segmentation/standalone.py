@@ -13,7 +13,7 @@ from mappings.policy import TierPolicy
 from sync.engine import Engine, Frame
 from sync.frames import one_of, stack
 from sync.segmentation.classify import Evidence, classify
-from sync.segmentation.members import with_traits
+from sync.segmentation.members import with_kind
 from sync.segmentation.predicates import parse_rules
 from sync.segmentation.tiers import inherited, judge_holders
 
@@ -35,14 +35,15 @@ def judge(evidence: Evidence, policy: TierPolicy, kinds: Collection[str], engine
     are judged at once, unless they are each other's peers or one account is both.
     """
     closed = frozenset({"HOSPITAL"} if _is_closed_to_hospitals(policy, evidence.segments) else ())
-    kind_of = engine.materialize(with_traits(evidence.accounts).select("account_id", "kind"))
-    alone = engine.materialize(_alone(evidence, kind_of, set(kinds) - closed))
-    judged = _with_affiliates(evidence, policy, alone, engine)
+    affiliates = engine.materialize(_affiliates(evidence, kinds))
+    judged = _with_affiliates(evidence, policy, _alone(affiliates, set(kinds) - closed), engine)
     untiered = closed & set(kinds)
     if not untiered:
         return judged
-    named = _alone(evidence, kind_of, untiered).select("account_id").with_columns(closed_tier=nw.lit(policy.untiered))
-    joined = judged.tiers.join(engine.materialize(named), on="account_id", how="left")
+    named = affiliates.filter(one_of(nw.col("kind"), untiered)).select(
+        "account_id", closed_tier=nw.lit(policy.untiered)
+    )
+    joined = judged.tiers.join(named, on="account_id", how="left")
     told = joined.with_columns(standalone_tier=nw.coalesce("standalone_tier", "closed_tier")).drop("closed_tier")
     return replace(judged, tiers=told)
 
@@ -95,13 +96,17 @@ def _with_affiliates(evidence: Evidence, policy: TierPolicy, alone: Frame, engin
     )
 
 
-def _alone(evidence: Evidence, kind_of: Frame, kinds: Collection[str]) -> Frame:
-    """HOLDERS of affiliates of one of the kinds as if nobody decided for them; `kind_of`: account_id, kind."""
-    of_kind = kind_of.filter(one_of(nw.col("kind"), kinds)).select("account_id")
+def _affiliates(evidence: Evidence, kinds: Collection[str]) -> Frame:
+    """`account_id`, `kind` of accounts that another one decides for."""
+    of_kind = with_kind(evidence.accounts).filter(one_of(nw.col("kind"), kinds)).select("account_id", "kind")
     affiliates = evidence.holders.filter(nw.col("holder_account_id") != nw.col("account_id"))
-    return affiliates.join(of_kind, on="account_id", how="semi").with_columns(
-        system_account_id=nw.col("account_id"), holder_account_id=nw.col("account_id")
-    )
+    return affiliates.select("account_id").join(of_kind, on="account_id", how="inner")
+
+
+def _alone(affiliates: Frame, kinds: Collection[str]) -> Frame:
+    """Affiliates of one of the kinds as if nobody decided for them: who they are, and who answers for them."""
+    mine = nw.col("account_id")
+    return affiliates.filter(one_of(nw.col("kind"), kinds)).select(mine, system_account_id=mine, holder_account_id=mine)
 
 
 def _apart(evidence: Evidence, alone: Frame, engine: Engine) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import narwhals as nw
 import pyarrow as pa
 
 from sync.engine import Engine, Frame
-from sync.frames import first_by, null
+from sync.frames import first_by
 from sync.world import INT, TEXT
 
 PARSED = pa.schema(
@@ -42,34 +43,39 @@ def hundredths(value: str | None) -> int | None:
         return None
 
 
-def side_by_side(statements: Frame, facts: Mapping[str, str | None], engine: Engine) -> Frame:
-    """One row per account with `<fact>_text`, `<fact>_bp` and `<fact>_ref` of the newest statement in force.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is wanted of a fact."""
 
-    `facts` leads from the name to the category it must be about; None = any. Without a category it is about all.
+    ends: tuple[str, ...]  # of _ENDS
+    category: str | None = None  # it must be about, or about all; None = whatever it is about
+
+
+_ENDS = {"text": ("value", TEXT), "bp": ("value_bp", INT), "ref": ("fact_source", TEXT)}
+"""How a column beside the account ends -> the column of a statement, and its type."""
+
+
+def side_by_side(statements: Frame, facts: Mapping[str, Asked], engine: Engine) -> Frame:
+    """One row per account with `<fact>_text`, `<fact>_bp` and `<fact>_ref`, as asked, of the newest in force.
+
+    A statement without a category is about all.
     """
-    category = nw.coalesce("category", nw.lit(""))
-    about = [_about(category, fact, bound) for fact, bound in facts.items()]
-    rows = statements.filter(nw.col("in_force"), nw.any_horizontal(*about, ignore_nulls=True))
-    newest = first_by(rows, ["account_id", "fact"], ["valid_from", "fact_source", "value"], descending=["valid_from"])
-    kept = engine.materialize(newest.select("account_id", "fact", *_ENDS))
+    rows = [{"fact": fact, "about": one.category} for fact, one in facts.items()]
+    category, about = nw.coalesce("category", nw.lit("")), nw.col("about")
+    wanted = statements.filter(nw.col("in_force")).join(
+        engine.table(rows, {"fact": TEXT, "about": TEXT}), on="fact", how="inner"
+    )
+    fitting = wanted.filter(about.is_null() | (category == about) | (category == ""))
+    newest = first_by(
+        fitting, ["account_id", "fact"], ["valid_from", "fact_source", "value"], descending=["valid_from"]
+    )
+    kept = engine.materialize(newest.select("account_id", "fact", *(name for name, _ in _ENDS.values())))
     stated = {row["fact"] for row in engine.rows(kept.select("fact").unique())}
-    told = [column for fact in facts if fact in stated for column in _columns(fact)]
-    silent = [
-        null(type_).alias(f"{fact}_{end}") for fact in facts for end, type_ in _ENDS.values() if fact not in stated
-    ]
-    beside = kept.group_by("account_id").agg(*told) if told else kept.select("account_id")
-    return beside.with_columns(*silent)
+    schema = {f"{fact}_{end}": _ENDS[end][1] for fact, one in facts.items() for end in one.ends}
+    silent = engine.table([], {"account_id": TEXT, **schema})
+    told = [_beside(fact, end) for fact, one in facts.items() if fact in stated for end in one.ends]
+    return nw.concat([silent, kept.group_by("account_id").agg(*told)], how="diagonal") if told else silent
 
 
-_ENDS = {"value": ("text", TEXT), "value_bp": ("bp", INT), "fact_source": ("ref", TEXT)}
-"""Column of a statement -> how the column beside the account ends, and its type."""
-
-
-def _about(category: nw.Expr, fact: str, bound: str | None) -> nw.Expr:
-    named = nw.col("fact") == fact
-    return named if bound is None else named & ((category == bound) | (category == ""))
-
-
-def _columns(fact: str) -> list[nw.Expr]:
-    mine = nw.col("fact") == fact
-    return [nw.when(mine).then(nw.col(name)).max().alias(f"{fact}_{end}") for name, (end, _) in _ENDS.items()]
+def _beside(fact: str, end: str) -> nw.Expr:
+    return nw.when(nw.col("fact") == fact).then(nw.col(_ENDS[end][0])).max().alias(f"{fact}_{end}")
