@@ -18,6 +18,7 @@ import narwhals as nw
 
 from mappings.expressions import All, Any_, AtLeast, Compare, Expr, Not, Ref, parse, references
 from sync.frames import cases, certain, text
+from sync.world import INT
 
 Column = nw.Expr
 
@@ -63,9 +64,8 @@ def column(expr: Expr) -> Column:
 
 def at_least(k: int, columns: Sequence[Column]) -> Column:
     """True once k are true, false once fewer than k can still be true, else unknown."""
-    true = nw.sum_horizontal([_one_where(c) for c in columns])
-    possible = nw.lit(len(columns)) - nw.sum_horizontal([_one_where(~c) for c in columns])
-    return _three_valued(true >= k, possible < k)
+    true, false = (nw.sum_horizontal([c.cast(INT) for c in some]) for some in (columns, [~c for c in columns]))
+    return _three_valued(true >= k, false > len(columns) - k)
 
 
 def is_true(predicate: Column) -> Column:
@@ -153,10 +153,6 @@ def _is_one(end: Column, values: tuple[str | int | bool, ...]) -> Column:
 def _three_valued(true: Column, false: Column) -> Column:
     """True and false where one of the two is known to hold, else unknown."""
     return nw.when(true).then(nw.lit(value=True)).otherwise(nw.when(false).then(nw.lit(value=False)))
-
-
-def _one_where(condition: Column) -> Column:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
 
 
 def _shown(value: object) -> str:

@@ -5,7 +5,8 @@ Evaluated on the deciding organisation, inherited by its members. A tier is prov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 import narwhals as nw
 
@@ -18,10 +19,8 @@ from sync.segmentation.predicates import (
     Rule,
     column,
     facts_of,
-    is_true,
     is_unknown,
     joined,
-    letter,
     parse_rules,
     wanted,
 )
@@ -63,59 +62,60 @@ def judge_holders(facts: Frame, policy: TierPolicy, engine: Engine) -> Frame:
     table = facts
     for rule in rules:
         table = table.with_columns(column(rule.expr).alias(f"p__{rule.name}"))
-    table = engine.materialize(table.with_columns(*(column(expr).alias(f"t__{id_}") for id_, expr in tiers)))
-    judged = table.select("account_id", *_verdict(tiers, policy.untiered, rules))
-    return engine.materialize(judged.rename({"account_id": "holder_account_id"}))
-
-
-def _verdict(tiers: Sequence[tuple[str, Expr]], untiered: str, rules: Sequence[Rule]) -> list[nw.Expr]:
-    """Tier, what it could be, what blocks it, and the words for people."""
-    tier = cases([(is_true(nw.col(f"t__{id_}")), id_) for id_, _ in tiers], untiered)
-    could_be = _open_tier(tiers)
-    blocking = _per_open_tier(tiers, lambda expr: _blocking(expr, rules))
-    hint = _per_open_tier(tiers, lambda expr: _hint(expr, rules))
-    status = nw.when(could_be.is_null()).then(nw.lit("CONFIRMED")).otherwise(text("PROVISIONAL: ", could_be, " ", hint))
-    known = [~nw.col(f"{fact.name}__lo").is_null() for fact in TIER_FACTS if fact.name not in _NO_KNOWLEDGE]
-    is_known = known[0]
-    for one in known[1:]:
-        is_known = is_known | one
-    return [
-        tier.alias("tier"),
-        (~could_be.is_null()).alias("provisional"),
-        could_be.alias("could_be"),
-        blocking.alias("blocking"),
-        status.alias("tier_status"),
-        _predicate_letters(rules).alias("predicates"),
-        _evidence(rules).alias("evidence"),
-        is_known.alias("is_known"),
-    ]
+    named = [f"p__{rule.name}" for rule in rules]
+    open_facts = {f"o__{fact.name}": ~_settled(fact.name) for fact in TIER_FACTS}
+    table = table.with_columns(
+        nw.col(*named).is_null().name.prefix("u__"),
+        **{f"t__{id_}": column(expr) for id_, expr in tiers},
+        **open_facts,
+    )
+    table = engine.materialize(table.with_columns(could_be=_open_tier(tiers)))
+    judged = _with_words(table, tiers, rules).select(
+        nw.col("account_id").alias("holder_account_id"),
+        cases([(nw.col(f"t__{id_}"), id_) for id_, _ in tiers], policy.untiered).alias("tier"),
+        (~nw.col("could_be").is_null()).alias("provisional"),
+        "could_be",
+        "blocking",
+        "tier_status",
+        "predicates",
+        "evidence",
+        "is_known",
+    )
+    return engine.materialize(judged)
 
 
 def _open_tier(tiers: Sequence[tuple[str, Expr]]) -> nw.Expr:
     """The best tier that is unknown, as long as no better one is known to hold."""
     pairs: list[tuple[nw.Expr, object]] = []
     for id_, _ in tiers:
-        pairs += [(is_true(nw.col(f"t__{id_}")), null(TEXT)), (is_unknown(nw.col(f"t__{id_}")), id_)]
+        holds = nw.col(f"t__{id_}")
+        pairs += [(holds, null(TEXT)), (is_unknown(holds), id_)]
     return cases(pairs, null(TEXT))
 
 
-def _per_open_tier(tiers: Sequence[tuple[str, Expr]], words: object) -> nw.Expr:
-    assert callable(words)  # noqa: S101 - narrows a private parameter
-    pairs: list[tuple[nw.Expr, object]] = []
-    for id_, expr in tiers:
-        pairs += [(is_true(nw.col(f"t__{id_}")), null(TEXT)), (is_unknown(nw.col(f"t__{id_}")), words(expr))]
-    return cases(pairs, null(TEXT))
-
-
-def _blocking(expr: Expr, rules: Sequence[Rule]) -> nw.Expr:
-    """Unknown facts under the unknown predicates that an expression mentions."""
+def _with_words(table: Frame, tiers: Sequence[tuple[str, Expr]], rules: Sequence[Rule]) -> Frame:
+    """Adds what blocks the open tier, and the words for people."""
     exprs = {rule.name: rule.expr for rule in rules}
-    unknown: dict[str, nw.Expr] = {}
-    for name in sorted({e.name for e in walk(expr) if isinstance(e, Ref)}):
-        for fact in facts_of(exprs[name], exprs):
-            open_ = is_unknown(nw.col(f"p__{name}")) & ~_settled(fact)
-            unknown[fact] = unknown[fact] | open_ if fact in unknown else open_
-    return joined([(condition, fact) for fact, condition in sorted(unknown.items())], ",")
+    facts = sorted({fact for rule in rules for fact in facts_of(rule.expr, exprs)})
+    could_be, letters = nw.col("could_be"), [f"l__p__{rule.name}" for rule in rules]
+    known = [f"{fact.name}__lo" for fact in TIER_FACTS if fact.name not in _NO_KNOWLEDGE]
+    table = _with_texts(table, facts).with_columns(
+        nw.col(*(f"p__{rule.name}" for rule in rules))
+        .replace_strict([True, False], ["T", "F"], default=nw.lit("U"), return_dtype=TEXT)
+        .name.prefix("l__"),
+        **{f"w__{fact}": nw.when(nw.col(f"o__{fact}")).then(nw.lit(f",{fact}")) for fact in facts},
+    )
+    named = [(", " if index else "") + f"{rule.name}=" for index, rule in enumerate(rules)]
+    table = table.with_columns(
+        blocking=cases([(could_be == id_, _blocking(expr, exprs)) for id_, expr in tiers], null(TEXT)),
+        predicates=text(*(part for name, one in zip(named, letters, strict=True) for part in (name, nw.col(one)))),
+        evidence=text("{", text(*map(_fact_json, facts)).str.slice(1), "}"),
+        is_known=nw.any_horizontal(~nw.col(*known).is_null(), ignore_nulls=True),
+    )
+    depends = text("depends on ", nw.col("blocking").str.replace_all(",", ", ", literal=True))
+    exact = [(could_be == id_, _hint(expr.items, rules)) for id_, expr in tiers if _is_exact(expr)]
+    status = text("PROVISIONAL: ", could_be, " ", cases(exact, depends))
+    return table.with_columns(tier_status=nw.when(could_be.is_null()).then(nw.lit("CONFIRMED")).otherwise(status))
 
 
 def _settled(fact: str) -> nw.Expr:
@@ -123,45 +123,51 @@ def _settled(fact: str) -> nw.Expr:
     return certain(nw.col(f"{fact}__lo") == nw.col(f"{fact}__hi"))
 
 
-def _hint(expr: Expr, rules: Sequence[Rule]) -> nw.Expr:
-    """What would have to be confirmed: exact where all named predicates must hold, else the facts it depends on."""
+def _blocking(expr: Expr, exprs: Mapping[str, Expr]) -> nw.Expr:
+    """Unknown facts under the unknown predicates that an expression mentions."""
+    unknown: dict[str, nw.Expr] = {}
+    for name in sorted({e.name for e in walk(expr) if isinstance(e, Ref)}):
+        for fact in facts_of(exprs[name], exprs):
+            open_ = nw.col(f"u__p__{name}")
+            unknown[fact] = unknown[fact] | open_ if fact in unknown else open_
+    return text(*(nw.when(one).then(nw.col(f"w__{fact}")) for fact, one in sorted(unknown.items()))).str.slice(1)
+
+
+def _is_exact(expr: Expr) -> TypeGuard[All]:
+    """Whether all of the predicates that it names must hold: then what is missing is exactly the unknown ones."""
+    return isinstance(expr, All) and all(isinstance(item, Ref) for item in expr.items)
+
+
+def _hint(refs: Sequence[Expr], rules: Sequence[Rule]) -> nw.Expr:
+    """What would have to be confirmed."""
     by_name = {rule.name: rule for rule in rules}
-    if isinstance(expr, All) and all(isinstance(item, Ref) for item in expr.items):
-        refs = [item.name for item in expr.items if isinstance(item, Ref)]
-        parts = [(is_unknown(nw.col(f"p__{name}")), wanted(by_name[name])) for name in refs]
-        return text("if ", joined(parts, " and "))
-    return text("depends on ", _blocking(expr, rules).str.replace_all(",", ", ", literal=True))
+    names = [item.name for item in refs if isinstance(item, Ref)]
+    return text("if ", joined([(nw.col(f"u__p__{name}"), wanted(by_name[name])) for name in names], " and "))
 
 
-def _predicate_letters(rules: Sequence[Rule]) -> nw.Expr:
-    pieces: list[nw.Expr | str] = []
-    for index, rule in enumerate(rules):
-        pieces += [(", " if index else "") + f"{rule.name}=", letter(nw.col(f"p__{rule.name}"))]
-    return text(*pieces)
+def _with_texts(table: Frame, facts: Sequence[str]) -> Frame:
+    """Adds `j__<column>` of the bounds and the source of each fact: its text, as it stands in a JSON string.
 
-
-def _evidence(rules: Sequence[Rule]) -> nw.Expr:
-    """The facts that the predicates rest on: `{"beds":{"from":..., "is":...}, ...}`; unknown facts are left out."""
-    exprs = {rule.name: rule.expr for rule in rules}
-    facts = sorted({fact for rule in rules for fact in facts_of(rule.expr, exprs)})
-    pieces = [nw.when(~nw.col(f"{fact}__lo").is_null()).then(_fact_json(fact)) for fact in facts]
-    return text("{", text(*pieces).str.slice(1), "}")
+    Canonical text made by us: the engines disagree on how a boolean reads.
+    """
+    truths = [fact.name for fact in TIER_FACTS if fact.type is bool and fact.name in facts]
+    others = [fact for fact in facts if fact not in truths]
+    made = []
+    if truths:
+        ends = nw.col(*(f"{fact}{end}" for fact in truths for end in ("__lo", "__hi")))
+        made.append(ends.replace_strict([True, False], ["true", "false"], default=null(TEXT), return_dtype=TEXT))
+    if others:
+        made.append(json_text(nw.col(*(f"{fact}{end}" for fact in others for end in ("__lo", "__hi"))).cast(TEXT)))
+    made.append(json_text(nw.col(*(f"{fact}__from" for fact in facts))))
+    return table.with_columns(*(one.name.prefix("j__") for one in made))
 
 
 def _fact_json(fact: str) -> nw.Expr:
-    low, high = _as_text(fact, "lo"), _as_text(fact, "hi")
-    value = nw.when(_settled(fact)).then(low).otherwise(text(low, " to ", nw.coalesce(high, nw.lit("?"))))
-    source = json_text(nw.coalesce(f"{fact}__from", nw.lit("")))
-    return text(f',"{fact}":{{"is":"', json_text(value), '","from":"', source, '"}')
-
-
-def _as_text(fact: str, end: str) -> nw.Expr:
-    """Canonical text made by us: the engines disagree on how a boolean reads."""
-    value = nw.col(f"{fact}__{end}")
-    type_ = next(f.type for f in TIER_FACTS if f.name == fact)
-    if type_ is bool:
-        return nw.when(value.is_null()).then(null(TEXT)).otherwise(cases([(value, "true")], "false"))
-    return value.cast(TEXT)
+    """`,"beds":{"is":...,"from":...}`; null where nothing is known. The facts that the predicates rest on."""
+    low = nw.col(f"j__{fact}__lo")
+    rest = nw.when(nw.col(f"o__{fact}")).then(text(" to ", nw.coalesce(f"j__{fact}__hi", nw.lit("?"))))
+    told = text(f',"{fact}":{{"is":"', low, rest, '","from":"', nw.col(f"j__{fact}__from"), '"}')
+    return nw.when(~low.is_null()).then(told)
 
 
 def json_text(value: nw.Expr) -> nw.Expr:
