@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import narwhals as nw
 
@@ -10,48 +12,50 @@ from mappings.expressions import parse
 from mappings.facts import EHR_VENDORS
 from mappings.insight_policy import Market, Priorities, Profile, SegmentPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, null
+from sync.frames import cases, certain, null, text
 from sync.segmentation.holdings import LINES, OPEN_IT, PAPER, SOME_IT, ehr_class
 from sync.segmentation.predicates import column, joined
 from sync.segmentation.statements import hundredths
-from sync.world import BOOL, INT, TEXT
+from sync.world import INT, TEXT
 
 _CENTS = 100
 
 
-def affiliation() -> nw.Expr:
-    """PE_BACKED before HOSPITAL_AFFILIATED before INDEPENDENT; for physician groups and platforms only."""
-    group, backed, attached = _backing()
-    return cases([(backed, "PE_BACKED"), (group & attached, "HOSPITAL_AFFILIATED"), (group, "INDEPENDENT")], null(TEXT))
+def with_backing(table: Frame) -> Frame:
+    """Adds `affiliation` and `affiliations`, for physician groups and platforms only.
 
-
-def affiliations() -> nw.Expr:
-    """All of them that hold, comma-separated: a joint venture is backed and attached at once."""
-    group, backed, attached = _backing()
-    words = joined(
-        [
-            (backed, "PE_BACKED"),
-            (group & attached, "HOSPITAL_AFFILIATED"),
-            (group & ~backed & ~attached, "INDEPENDENT"),
-        ],
-        ",",
-    )
-    return nw.when(words != "").then(words)
-
-
-def _backing() -> tuple[nw.Expr, nw.Expr, nw.Expr]:
-    """Whether it is a group, is backed by investors, is attached to a hospital."""
+    PE_BACKED goes before HOSPITAL_AFFILIATED before INDEPENDENT; all that hold are listed, since a joint venture is
+    backed and attached at once.
+    """
     said = nw.col("affiliation_text").str.to_uppercase()
-    group = certain(nw.col("own_type").is_in(["PHYSICIAN_GROUP", "MSO_PLATFORM"]))
-    backed = (nw.col("pe_backed_text") == "true") | said.str.contains("PE_BACKED")
-    attached = said.str.contains("HOSPITAL_AFFILIATED") | (nw.col("hospitals_count") > 0)
-    return group, certain(backed), certain(attached)
+    table = table.with_columns(
+        _group=certain(nw.col("own_type").is_in(["PHYSICIAN_GROUP", "MSO_PLATFORM"])),
+        _backed=certain((nw.col("pe_backed_text") == "true") | said.str.contains("PE_BACKED")),
+        _attached=certain(said.str.contains("HOSPITAL_AFFILIATED") | (nw.col("hospitals_count") > 0)),
+    )
+    group, backed, attached = nw.col("_group"), nw.col("_backed"), nw.col("_attached")
+    ways = [
+        (backed, "PE_BACKED"),
+        (group & attached, "HOSPITAL_AFFILIATED"),
+        (group & ~backed & ~attached, "INDEPENDENT"),
+    ]
+    return table.with_columns(
+        affiliation=cases(ways, null(TEXT)), affiliations=nw.when(group | backed).then(joined(ways, ","))
+    )
 
 
 def line_margin(policy: SegmentPolicy) -> nw.Expr:
     """Margin class of the largest service line."""
-    pairs = [(nw.col("line_1") == line, margin) for line, margin in sorted(policy.margins.items())]
-    return cases(pairs, null(TEXT)) if pairs else null(TEXT)
+    return looked_up("line_1", policy.margins, TEXT)
+
+
+def looked_up(name: str, values: Mapping[str, Any], dtype: nw.dtypes.DType) -> nw.Expr:
+    """What a column's words stand for; null for any other."""
+    if not values:
+        return null(dtype)
+    words = sorted(values)
+    made = [values[word] for word in words]
+    return nw.col(name).replace_strict(words, made, default=null(dtype), return_dtype=dtype)
 
 
 def motion() -> nw.Expr:
@@ -69,10 +73,15 @@ def motion() -> nw.Expr:
     )
 
 
-def size_tier(policy: SegmentPolicy) -> tuple[nw.Expr, nw.Expr]:
-    """Size by revenue, by employees where no revenue is known; and true where the two say different things."""
-    by_revenue, by_people = _sized("revenue_cents", policy, unit=_CENTS), _sized("employees", policy, unit=1)
-    return nw.coalesce(by_revenue, by_people), certain(by_revenue != by_people)
+def with_size(table: Frame, policy: SegmentPolicy) -> Frame:
+    """Adds `size_tier` by revenue, by employees where none is known, and `size_disagrees` where they say otherwise."""
+    table = table.with_columns(
+        _by_revenue=_sized("revenue_cents", policy, unit=_CENTS), _by_people=_sized("employees", policy, unit=1)
+    )
+    return table.with_columns(
+        size_tier=nw.coalesce("_by_revenue", "_by_people"),
+        size_disagrees=certain(nw.col("_by_revenue") != nw.col("_by_people")),
+    )
 
 
 def _sized(name: str, policy: SegmentPolicy, *, unit: int) -> nw.Expr:
@@ -98,36 +107,31 @@ def it_maturity() -> nw.Expr:
         [(said.str.contains(OPEN_IT), 3), (said.str.contains(SOME_IT), 2), (said.str.contains(PAPER), 1)],
         null(INT),
     )
-    best = nw.col("it_best")
-    return cases(
-        [
-            (stated.is_null(), best.cast(TEXT)),
-            (best.is_null(), stated.cast(TEXT)),
-            (stated > best, stated.cast(TEXT)),
-        ],
-        best.cast(TEXT),
+    return nw.max_horizontal(stated, "it_best").cast(TEXT)
+
+
+def with_ehr(table: Frame, policy: SegmentPolicy) -> Frame:
+    """Adds `ehr_vendor` of most beds, its share of the beds whose vendor is known, and whether it is one of several."""
+    beds = nw.col(*(f"beds_{vendor}" for vendor in EHR_VENDORS))
+    table = table.with_columns(_beds=nw.sum_horizontal(beds), _most=nw.max_horizontal(beds))
+    known = nw.col("_beds") > 0
+    table = table.with_columns(
+        _beds=nw.when(known).then(nw.col("_beds")),  # a divisor of 0 becomes null
+        _most=nw.when(known).then(nw.col("_most")),
     )
-
-
-def ehr() -> tuple[nw.Expr, nw.Expr]:
-    """Vendor of most beds, and its share of the beds whose vendor is known, in basis points."""
-    beds = {vendor: nw.coalesce(f"beds_{vendor}", nw.lit(0)) for vendor in EHR_VENDORS}
-    total = beds["EPIC"] + beds["ORACLE"] + beds["MEDITECH"] + beds["OTHER"]
-    known = total > 0
-    most: list[tuple[nw.Expr, object]] = []
-    top = nw.max_horizontal(*beds.values())
-    for vendor in EHR_VENDORS:
-        most.append((known & (beds[vendor] == top), vendor))
-    own = ehr_class(nw.col("own_ehr"))
-    divisor = nw.when(known).then(total).otherwise(nw.lit(1))
-    share = nw.when(known).then((top * 20000 + divisor) // (divisor * 2))
-    return nw.coalesce(cases(most, null(TEXT)), own), share
+    total, most = nw.col("_beds"), nw.col("_most")
+    largest = [(nw.col(f"beds_{vendor}") == most, vendor) for vendor in EHR_VENDORS]
+    table = table.with_columns(
+        ehr_vendor=cases(largest, ehr_class(nw.col("own_ehr"))),
+        ehr_top_share_bp=(most * 20000 + total) // (total * 2),
+    )
+    return table.with_columns(ehr_mixed=nw.col("ehr_top_share_bp") < policy.ehr_mixed_below_bp)
 
 
 def payer_class(policy: SegmentPolicy) -> nw.Expr:
     """GOV_HEAVY, COMMERCIAL_HEAVY or MIXED where the bounds settle it, else null."""
     gov, commercial = policy.payers.gov_heavy_above_bp, policy.payers.commercial_heavy_from_bp
-    neither = certain(nw.col("gov_bp__hi") <= gov) & certain(nw.col("commercial_bp__hi") < commercial)
+    neither = (nw.col("gov_bp__hi") <= gov) & (nw.col("commercial_bp__hi") < commercial)
     return cases(
         [
             (nw.col("gov_bp__lo") > gov, "GOV_HEAVY"),
@@ -143,7 +147,7 @@ def reg_env() -> nw.Expr:
     low, high = nw.col("non_con_bp__lo"), nw.col("non_con_bp__hi")
     return cases(
         [
-            (certain(nw.col("region") == "CANADA"), "N/A"),
+            (nw.col("region") == "CANADA", "N/A"),
             (low >= 10000, "NON_CON"),
             (high <= 0, "CON"),
             ((low > 0) & (high < 10000), "MIXED"),
@@ -152,23 +156,21 @@ def reg_env() -> nw.Expr:
     )
 
 
-def top_lines() -> list[nw.Expr]:
-    """`line_1`, `line_2`, `line_3`: the lines with the largest known share, largest first; ties in the usual order."""
-    shares = [nw.col(f"{line}_bp") for line in LINES]
-    ranks = []
-    for mine, share in enumerate(shares):
-        rank = nw.lit(0)
-        for other, another in enumerate(shares):
-            if other != mine:
-                ahead = another > share if other > mine else another >= share
-                rank = rank + nw.when(certain(ahead)).then(nw.lit(1)).otherwise(nw.lit(0))
-        ranks.append(nw.when(~share.is_null()).then(rank))
-    return [
-        cases([(rank == place, line.upper()) for rank, line in zip(ranks, LINES, strict=True)], null(TEXT)).alias(
-            f"line_{place + 1}"
-        )
-        for place in range(3)
-    ]
+def with_top_lines(table: Frame) -> Frame:
+    """Adds `line_1`, `line_2`, `line_3`: the lines with the largest known share, largest first; ties in usual order."""
+    count = len(LINES)
+    places = ("line_1", "line_2", "line_3")
+    keys = [nw.col(f"_{line}") for line in LINES]  # share and line in one number: no two are alike
+    table = table.with_columns(
+        **{f"_{line}": nw.col(f"{line}_bp") * count + (count - 1 - index) for index, line in enumerate(LINES)}
+    ).with_columns(line_1=nw.max_horizontal(*keys))
+    for last, place in pairwise(places):
+        left = [nw.when(key < nw.col(last)).then(key) for key in keys]
+        table = table.with_columns(nw.max_horizontal(*left).alias(place))
+    names = [line.upper() for line in reversed(LINES)]
+    return table.with_columns(
+        (nw.col(*places) % count).replace_strict(list(range(count)), names, default=null(TEXT), return_dtype=TEXT)
+    )
 
 
 def focus(average_usd: int, policy: SegmentPolicy) -> str:
@@ -179,50 +181,66 @@ def focus(average_usd: int, policy: SegmentPolicy) -> str:
     return "SMALL" if average_usd < knobs.small_below_usd else "MIXED"
 
 
-def icp_profile(profiles: Iterable[Profile]) -> nw.Expr:
-    """First profile that is known to hold, its own budget gate included; an unknown budget keeps nobody out."""
-    pairs = []
-    for profile in profiles:
-        fits = certain(column(parse(profile.when)))
-        budget = nw.col("it_budget_usd")
-        if profile.min_it_budget_usd is not None:
-            fits = fits & ~certain(budget < profile.min_it_budget_usd)
-        if profile.max_it_budget_usd is not None:
-            fits = fits & ~certain(budget > profile.max_it_budget_usd)
-        for name, (low, high) in profile.numbers.items():
-            fits = fits & ~certain((nw.col(f"{name}_said") < low) | (nw.col(f"{name}_said") > high))
-        for gate in profile.gates:
-            fits = fits & ~certain(nw.col(f"{gate}_text").str.to_lowercase().is_in(["false", "no"]))
-        pairs.append((fits, profile.id))
-    return cases(pairs, null(TEXT)) if pairs else null(TEXT)
+def with_profile(table: Frame, profiles: Sequence[Profile]) -> Frame:
+    """Adds `icp_profile`, the first that is known to hold, and `icp_open`, its gates of which nothing is known.
+
+    A profile's own gates, numbers and budget keep out what is known not to fit; what is unknown keeps nobody out.
+    """
+    gates = sorted({gate for profile in profiles for gate in profile.gates})
+    asked = {name: column for profile in profiles for name, column in _asked(profile).items()}
+    if gates:
+        refused = nw.col(*(f"{gate}_text" for gate in gates)).str.to_lowercase().is_in(["false", "no"])
+        table = table.with_columns(refused.name.prefix("_no_"))
+    if asked:
+        table = table.with_columns(
+            **{f"_open_{name}": nw.when(nw.col(one).is_null()).then(nw.lit(f",{name}")) for name, one in asked.items()}
+        )
+    table = table.with_columns(icp_profile=cases([(_fits(one), one.id) for one in profiles], null(TEXT)))
+    words = [
+        (nw.col("icp_profile") == one.id, text(*(nw.col(f"_open_{name}") for name in _asked(one))).str.slice(1))
+        for one in profiles
+        if _asked(one)
+    ]
+    table = table.with_columns(icp_open=cases(words, null(TEXT)))
+    return table.with_columns(icp_open=nw.when(nw.col("icp_open") != "").then(nw.col("icp_open")))
 
 
-def icp_open(profiles: Iterable[Profile]) -> nw.Expr:
-    """Gates of the profile that holds of which nothing is known, comma-separated; null where none is open."""
-    pairs: list[tuple[nw.Expr, object]] = []
-    for profile in profiles:
-        asked = [(nw.col(f"{gate}_text").is_null(), str(gate)) for gate in profile.gates]
-        asked += [(nw.col(f"{name}_said").is_null(), str(name)) for name in profile.numbers]
-        if profile.min_it_budget_usd is not None or profile.max_it_budget_usd is not None:
-            asked.append((nw.col("it_budget_usd").is_null(), "it_budget_usd"))
-        words: object = joined(asked, ",") if asked else ""
-        pairs.append((nw.col("icp_profile") == profile.id, words))
-    found = cases(pairs, null(TEXT)) if pairs else null(TEXT)
-    return nw.when(found != "").then(found)
+def _asked(profile: Profile) -> Mapping[str, str]:
+    """What a profile asks for besides its expression, and the column that says it."""
+    budget = profile.min_it_budget_usd is not None or profile.max_it_budget_usd is not None
+    return {
+        **{str(gate): f"{gate}_text" for gate in profile.gates},
+        **{str(name): f"{name}_said" for name in profile.numbers},
+        **({"it_budget_usd": "it_budget_usd"} if budget else {}),
+    }
 
 
-def quadrant(policy: SegmentPolicy, cuts: tuple[int, int]) -> nw.Expr:
+def _fits(profile: Profile) -> nw.Expr:
+    fits = column(parse(profile.when))
+    least, most = profile.min_it_budget_usd, profile.max_it_budget_usd
+    for name, low, high in (
+        ("it_budget_usd", least, most),
+        *((f"{name}_said", low, high) for name, (low, high) in profile.numbers.items()),
+    ):
+        if low is not None:
+            fits = fits & ~certain(nw.col(name) < low)
+        if high is not None:
+            fits = fits & ~certain(nw.col(name) > high)
+    if profile.gates:
+        refused = nw.col(*(f"_no_{gate}_text" for gate in profile.gates))
+        fits = fits & ~nw.any_horizontal(refused, ignore_nulls=True)
+    return fits
+
+
+_QUADRANTS = ("LOW_PRIORITY", "GROWTH", "MAINTAIN_MONITOR", "EXPANSION")
+"""By our share, low before high, then by what is left to win."""
+
+
+def quadrant(cuts: tuple[int, int]) -> nw.Expr:
     """The opportunity matrix: our share across, what is left to win up. Above the cut is high."""
     share, headroom = nw.col("our_share_bp") > cuts[0], nw.col("headroom_cents") > cuts[1]
-    return cases(
-        [
-            (share & headroom, "EXPANSION"),
-            (share & ~headroom, "MAINTAIN_MONITOR"),
-            (~share & headroom, "GROWTH"),
-            (~share & ~headroom, "LOW_PRIORITY"),
-        ],
-        null(TEXT),
-    )
+    place = share.cast(INT) * 2 + headroom.cast(INT)
+    return place.replace_strict(list(range(4)), list(_QUADRANTS), default=null(TEXT), return_dtype=TEXT)
 
 
 def cuts(table: Frame, policy: SegmentPolicy, engine: Engine) -> tuple[int, int]:
@@ -230,14 +248,16 @@ def cuts(table: Frame, policy: SegmentPolicy, engine: Engine) -> tuple[int, int]
     knobs = policy.quadrants
     if knobs.cut == "fixed":
         return knobs.share_bp, knobs.headroom_usd * _CENTS
-    return median(table, "our_share_bp", engine), median(table, "headroom_cents", engine)
+    share, headroom = medians(table, ("our_share_bp", "headroom_cents"), engine)
+    return share, headroom
 
 
-def median(table: Frame, name: str, engine: Engine) -> int:
-    """The lower median of a column of whole numbers with few distinct values; 0 of nothing."""
-    known = table.filter(~nw.col(name).is_null()).group_by(name).agg(nw.len().cast(INT).alias("n"))
-    counts = sorted((row[name], row["n"]) for row in engine.rows(known))
-    return weighted_median(counts)
+def medians(table: Frame, names: Sequence[str], engine: Engine) -> list[int]:
+    """The lower median of columns of whole numbers with few distinct values; 0 of nothing."""
+    long = table.select(*names).unpivot(list(names), variable_name="name", value_name="value")
+    known = long.filter(~nw.col("value").is_null()).group_by("name", "value").agg(nw.len().cast(INT).alias("n"))
+    counts = sorted((row["name"], row["value"], row["n"]) for row in engine.rows(known))
+    return [weighted_median((value, n) for of, value, n in counts if of == name) for name in names]
 
 
 def weighted_median(counts: Iterable[tuple[int, int]]) -> int:
@@ -275,6 +295,5 @@ def number_rows(values: Iterable[str | None]) -> list[int | None]:
 
 def is_lighthouse() -> nw.Expr:
     """Brand, measurable outcome and consent are all confirmed."""
-    names = ("lighthouse_brand_text", "lighthouse_outcome_text", "lighthouse_reference_text")
-    confirmed = [certain(nw.col(name).str.to_lowercase().is_in(["true", "yes"])) for name in names]
-    return (confirmed[0] & confirmed[1] & confirmed[2]).cast(BOOL)
+    said = nw.col("lighthouse_brand_text", "lighthouse_outcome_text", "lighthouse_reference_text")
+    return certain(nw.all_horizontal(said.str.to_lowercase().is_in(["true", "yes"]), ignore_nulls=False))

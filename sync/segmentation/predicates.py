@@ -10,7 +10,7 @@ do with unknown (take it for false) is said explicitly by `is_true`, `is_false` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -45,21 +45,24 @@ def parse_rules(nodes: Mapping[str, object]) -> tuple[Rule, ...]:
     return tuple(ordered)
 
 
-def column(expr: Expr) -> Column:
-    """The expression as a three-valued column; a reference reads column `p__<name>`."""
+def column(expr: Expr, exact: Collection[str] = ()) -> Column:
+    """The expression as a three-valued column; a reference reads column `p__<name>`.
+
+    `exact` are facts without bounds: known or not, each in one column of its name.
+    """
     match expr:
         case Ref(name):
             return nw.col(f"p__{name}")
-        case Compare():
-            return _compare(expr)
+        case Compare(field=field):
+            return _compare_exact(expr) if field in exact else _compare(expr)
         case Not(item):
-            return ~column(item)
+            return ~column(item, exact)
         case All(items):
-            return reduce(lambda a, b: a & b, [column(item) for item in items])
+            return reduce(lambda a, b: a & b, [column(item, exact) for item in items])
         case Any_(items):
-            return reduce(lambda a, b: a | b, [column(item) for item in items])
+            return reduce(lambda a, b: a | b, [column(item, exact) for item in items])
         case AtLeast(k, items):
-            return at_least(k, [column(item) for item in items])
+            return at_least(k, [column(item, exact) for item in items])
 
 
 def at_least(k: int, columns: Sequence[Column]) -> Column:
@@ -119,6 +122,13 @@ def joined(parts: Sequence[tuple[Column, str]], separator: str) -> Column:
     """The texts whose condition holds, separated; empty where none does."""
     pieces = [nw.when(condition).then(nw.lit(separator + words)) for condition, words in parts]
     return text(*pieces).str.slice(len(separator))
+
+
+def _compare_exact(expr: Compare) -> Column:
+    actual, value = nw.col(expr.field), expr.value
+    if expr.op in ("eq", "in"):
+        return _is_one(actual, value if isinstance(value, tuple) else (value,))
+    return {"gte": actual >= value, "gt": actual > value, "lte": actual <= value, "lt": actual < value}[expr.op]
 
 
 def _compare(expr: Compare) -> Column:

@@ -13,17 +13,15 @@ import narwhals as nw
 import pyarrow as pa
 
 from mappings.expressions import parse
-from mappings.facts import SEGMENT_FACTS, TIER_FACTS
 from mappings.insight_policy import ScorePolicy, SegmentPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, null
 from sync.segmentation import motions
 from sync.segmentation.holdings import LINES
-from sync.segmentation.lines import any_of
-from sync.segmentation.predicates import column, is_true
+from sync.segmentation.predicates import column
 from sync.segmentation.referrals import referrals
 from sync.segmentation.scores import FEATURES, SCORES, score
-from sync.segmentation.segments import MEMBERSHIP, with_segments
+from sync.segmentation.segments import EXACT, MEMBERSHIP, with_segments
 from sync.segmentation.signals import BEHAVIOR, DEALS, behavior, deals
 from sync.world import BOOL, INT, TEXT, Schema, World
 
@@ -113,11 +111,10 @@ def describe_holders(book: Book, segments: SegmentPolicy, scoring: ScorePolicy, 
     table = _with_activity(_deciding(book, engine), book, scoring, as_of, engine)
     received = referrals(book.affiliations, book.holders, segments.referral_min_cell, engine)
     table = table.join(received, on="account_id", how="left")
-    table = engine.materialize(table.join(_regions(segments, engine), on="state", how="left"))
-    table = engine.materialize(_described(table, segments))
-    table = engine.materialize(_sold(table, segments))
-    table = table.with_columns(motions.quadrant(segments, motions.cuts(table, segments, engine)).alias("quadrant"))
-    table = with_segments(_as_bounds(table), segments, engine)
+    table = table.join(_regions(segments, engine), on="state", how="left")
+    table = engine.materialize(_sold(_described(table, segments), segments))
+    table = table.with_columns(motions.quadrant(motions.cuts(table, segments, engine)).alias("quadrant"))
+    table = engine.materialize(with_segments(table, segments, has_titles=book.world.contacts is not None))
     return engine.materialize(_shared(_scored(table, scoring, engine)))
 
 
@@ -166,8 +163,9 @@ _NUMBERS = pa.schema([("account_id", pa.string()), *((f"{name}_said", pa.int64()
 
 
 def _texts(facts: Frame) -> Frame:
-    stated = any_of([~nw.col(f"{name}_text").is_null() for name in _STATED])
-    return facts.filter(stated).select("account_id", *(f"{name}_text" for name in _STATED))
+    texts = [f"{name}_text" for name in _STATED]
+    stated = nw.any_horizontal(~nw.col(*texts).is_null(), ignore_nulls=True)
+    return facts.filter(stated).select("account_id", *texts)
 
 
 def _numbers(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -196,84 +194,60 @@ def _described(table: Frame, policy: SegmentPolicy) -> Frame:
         nw.col("own_revenue_cents"),
         nw.when(complete).then(nw.col("revenue_sum")),
     )
-    table = table.with_columns(
+    table = motions.with_backing(table).with_columns(
         revenue_cents=revenue,
         employees=nw.coalesce("employees_said", "own_employees"),
         it_budget_usd=nw.col("it_budget_usd_said"),
-        affiliation=motions.affiliation(),
-        affiliations=motions.affiliations(),
     )
-    vendor, share = motions.ehr()
-    size, disagrees = motions.size_tier(policy)
+    table = motions.with_top_lines(motions.with_ehr(motions.with_size(table, policy), policy))
     at_risk = (nw.col("capitated_text") == "true") | (nw.col("aco_hospitals") > 0)
-    settled = certain(nw.col("org_type__lo") == nw.col("org_type__hi"))
     closed = nw.col("status_text").str.to_uppercase().is_in(["CLOSED", "MERGED"])
-    return (
-        table.with_columns(
-            size_tier=size,
-            size_disagrees=disagrees,
-            it_maturity=motions.it_maturity(),
-            ehr_vendor=vendor,
-            ehr_top_share_bp=share,
-            ehr_mixed=share < policy.ehr_mixed_below_bp,
-            payer_class=motions.payer_class(policy),
-            roi_frame=cases([(certain(at_risk), "TOTAL_COST_OF_CARE")], null(TEXT)),
-            reg_env=motions.reg_env(),
-            motion=motions.motion(),
-            org_type=nw.when(settled).then(nw.col("org_type__lo")),
-            status=cases([(certain(closed) | certain(nw.col("is_gone")), "CLOSED")], "ACTIVE"),
-            opted_out=nw.coalesce(
-                nw.when(nw.col("opt_out_text") == "true").then(nw.lit(value=True)), nw.col("opted_out")
-            ),
-            is_lighthouse=motions.is_lighthouse(),
-            **{
-                f"{line}_strength": nw.when(certain(nw.col(f"{line}__lo") == nw.col(f"{line}__hi"))).then(
-                    nw.col(f"{line}__lo")
-                )
-                for line in LINES
-            },
-        )
-        .with_columns(*motions.top_lines())
-        .with_columns(line_margin=motions.line_margin(policy))
+    return table.with_columns(
+        it_maturity=motions.it_maturity(),
+        payer_class=motions.payer_class(policy),
+        roi_frame=cases([(at_risk, "TOTAL_COST_OF_CARE")], null(TEXT)),
+        reg_env=motions.reg_env(),
+        motion=motions.motion(),
+        line_margin=motions.line_margin(policy),
+        org_type=_settled("org_type"),
+        status=cases([(closed | nw.col("is_gone"), "CLOSED")], "ACTIVE"),
+        opted_out=nw.coalesce(nw.when(nw.col("opt_out_text") == "true").then(nw.lit(value=True)), nw.col("opted_out")),
+        is_lighthouse=motions.is_lighthouse(),
+        **{f"{line}_strength": _settled(line) for line in LINES},
     )
+
+
+def _settled(fact: str) -> nw.Expr:
+    """The value where both bounds are there and equal, else null."""
+    low = nw.col(f"{fact}__lo")
+    return nw.when(low == nw.col(f"{fact}__hi")).then(low)
 
 
 def _sold(table: Frame, policy: SegmentPolicy) -> Frame:
     """What it could spend, what it spends with us, and the profile it fits."""
-    potential = cases(
-        [(nw.col("org_type") == kind, usd * 100) for kind, usd in policy.quadrants.potential_usd.items()], null(INT)
-    ).cast(INT)
-    won = nw.col("won_cents")
-    table = table.with_columns(potential_cents=potential, icp_profile=motions.icp_profile(policy.profiles))
-    table = table.with_columns(icp_open=motions.icp_open(policy.profiles))
-    some = nw.when(certain(nw.col("potential_cents") > 0)).then(nw.col("potential_cents"))
-    divisor = nw.coalesce(some, nw.lit(1))
-    share = nw.when(~some.is_null() & ~won.is_null()).then((won * 20000 + divisor) // (divisor * 2))
-    left = nw.col("potential_cents") - won
-    return table.with_columns(our_share_bp=share, headroom_cents=nw.when(left < 0).then(nw.lit(0)).otherwise(left))
-
-
-def _as_bounds(table: Frame) -> Frame:
-    """Facts of segments.yaml that are no tier facts, as two equal bounds."""
-    known = {fact.name for fact in TIER_FACTS}
-    others = [fact.name for fact in SEGMENT_FACTS if fact.name not in known]
-    return table.with_columns(*(nw.col(name).alias(f"{name}{end}") for name in others for end in ("__lo", "__hi")))
+    potential = {kind: usd * 100 for kind, usd in policy.quadrants.potential_usd.items()}
+    table = motions.with_profile(table, policy.profiles).with_columns(
+        potential_cents=motions.looked_up("org_type", potential, INT)
+    )
+    some, won = nw.col("potential_cents"), nw.col("won_cents")
+    table = table.with_columns(_some=nw.when(some > 0).then(some), _left=some - won)  # a divisor of 0 becomes null
+    divisor, left = nw.col("_some"), nw.col("_left")
+    return table.with_columns(
+        our_share_bp=(won * 20000 + divisor) // (divisor * 2),
+        headroom_cents=nw.when(left < 0).then(nw.lit(0)).otherwise(left),
+    )
 
 
 def _scored(table: Frame, policy: ScorePolicy, engine: Engine) -> Frame:
     """Adds SCORES; the gate of the policy that holds first goes with them."""
     if not policy.dimensions:
         return table
-    gates = [(is_true(column(parse(node))), name) for name, node in policy.gates.items()]
-    features = table.with_columns(
-        segment_of_peers=nw.col("org_type"),
-        gate=cases(gates, null(TEXT)) if gates else null(TEXT),
-        beds_known=nw.when(certain(nw.col("beds__lo") == nw.col("beds__hi"))).then(nw.col("beds__lo")),
-    ).select(
+    gates = [(column(parse(node), EXACT), name) for name, node in policy.gates.items()]
+    features = table.select(
         "account_id",
-        nw.col("segment_of_peers").alias("segment"),
-        "gate",
-        nw.col("beds_known").alias("beds"),
+        nw.col("org_type").alias("segment"),
+        cases(gates, null(TEXT)).alias("gate"),
+        _settled("beds").alias("beds"),
         nw.col("product_strength").alias("strength"),
         nw.col("payer_class").alias("payer"),
         "engagement",
@@ -293,7 +267,7 @@ def _shared(table: Frame) -> Frame:
         gpo_covered=nw.col("gpo_covered__lo"),
         hospitals=nw.col("hospitals__lo"),
         providers=nw.col("providers__lo"),
-        beds=nw.when(certain(nw.col("beds__lo") == nw.col("beds__hi"))).then(nw.col("beds__lo")),
+        beds=_settled("beds"),
     )
     present = set(shared.collect_schema().names())
     return shared.select(*(name for name in PROFILES if name in present and name not in _PLACED))

@@ -102,17 +102,22 @@ def score(features: Frame, policy: ScorePolicy, engine: Engine) -> Frame:
     plain = card(policy)
     rows = engine.materialize(features.select(*FEATURES))
     pointed = engine.map_batches(rows, partial(_point_batch, plain=plain), _pointed_schema(plain))
-    priors = _priors(engine.materialize(pointed), plain, engine)
+    priors = _priors(pointed, plain, engine)
     return engine.materialize(engine.map_batches(rows, partial(_score_batch, ready=card(policy, priors)), _SCORED))
 
 
 def points(leaf: Leaf, values: Sequence[Any], policy: ScorePolicy) -> list[int | None]:
     """Points from 0 to 100 of one feature's values; None = unknown, also for a word the policy has no points for."""
+    worth = {value: None if value is None else _worth(leaf, value, policy) for value in set(values)}
+    return [worth[value] for value in values]
+
+
+def _worth(leaf: Leaf, value: Any, policy: ScorePolicy) -> int | None:
     if leaf.feature.map:
-        return [None if value is None else leaf.feature.map.get(str(value)) for value in values]
+        return leaf.feature.map.get(str(value))
     if leaf.name == "engagement":
-        values = [None if value is None else saturated(value, policy.behavior.saturation) for value in values]
-    return [None if value is None else on_scale(leaf.feature.knots, value) for value in values]
+        value = saturated(value, policy.behavior.saturation)
+    return on_scale(leaf.feature.knots, value)
 
 
 def on_scale(knots: Sequence[tuple[int, int]], value: int) -> int:
@@ -204,38 +209,57 @@ def scored(
     raw: Mapping[str, Sequence[Any]], segments: Sequence[str], gates: Sequence[str | None], ready: Card
 ) -> tuple[list[int], list[int], list[str], list[str], list[str]]:
     """Columns of SCORES after the id, for features given as columns."""
-    leaves = ready.leaves
-    known = [points(leaf, raw[leaf.name], ready.policy) for leaf in leaves]
-    default = ready.policy.missing.default
-    filled = [
-        [
-            ready.priors.get((segment, leaf.name), default) if value is None else value
-            for value, segment in zip(column, segments, strict=True)
-        ]
-        for leaf, column in zip(ready.leaves, known, strict=True)
-    ]
-    count = len(segments)
-    shape = (len(ready.leaves), count)
+    known = [points(leaf, raw[leaf.name], ready.policy) for leaf in ready.leaves]
+    shape = (len(ready.leaves), len(segments))
     weights = np.array([leaf.weight for leaf in ready.leaves], np.int64).reshape(-1, 1)
-    weighted = np.array(filled, np.int64).reshape(shape) * weights
+    filled = np.array(_filled(known, segments, ready), np.int64).reshape(shape)
     is_known = np.array([[value is not None for value in column] for column in known], bool).reshape(shape)
-    parts, totals = total_tenths(weighted, ready.denominator)
+    parts, totals = total_tenths(filled * weights, ready.denominator)
     covered = (is_known * weights).sum(axis=0) * 10000 // max(ready.denominator, 1)
-    bands = [band(int(t), int(c), g, ready.policy) for t, c, g in zip(totals, covered, gates, strict=True)]
-    told = [
-        _json(
-            {leaf.name: [filled[i][row], int(parts[i, row]), bool(is_known[i, row])] for i, leaf in enumerate(leaves)}
-        )
-        for row in range(count)
-    ]
-    inputs = [
-        _json({name: column[row] for name, column in raw.items() if column[row] is not None}) for row in range(count)
-    ]
-    return totals.tolist(), covered.tolist(), bands, told, inputs
+    facing = list(zip(totals.tolist(), covered.tolist(), gates, strict=True))
+    bands = {one: band(*one, ready.policy) for one in set(facing)}
+    told = {
+        leaf.name: _as_json(list(zip(filled[i].tolist(), parts[i].tolist(), is_known[i].tolist(), strict=True)))
+        for i, leaf in enumerate(ready.leaves)
+    }
+    inputs = {name: _as_json(column) for name, column in raw.items()}
+    return (
+        totals.tolist(),
+        covered.tolist(),
+        [bands[one] for one in facing],
+        _objects(told, len(segments)),
+        _objects(inputs, len(segments)),
+    )
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _filled(known: Sequence[Sequence[int | None]], segments: Sequence[str], ready: Card) -> list[list[int]]:
+    """Points per leaf, with what stands in for those that are missing."""
+    default, filled = ready.policy.missing.default, []
+    for leaf, column in zip(ready.leaves, known, strict=True):
+        peers = {segment: ready.priors.get((segment, leaf.name), default) for segment in set(segments)}
+        filled.append([peers[of] if value is None else value for value, of in zip(column, segments, strict=True)])
+    return filled
+
+
+_in_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _as_json(values: Sequence[Any]) -> list[str | None]:
+    """Each value in JSON, None as None; a value is written once, however often it comes."""
+    written = {value: None if value is None else _in_json(value) for value in set(values)}
+    return [written[value] for value in values]
+
+
+def _objects(columns: Mapping[str, Sequence[str | None]], count: int) -> list[str]:
+    """A JSON object per row, without what is None."""
+    if not columns:
+        return ["{}"] * count
+    keyed = []
+    for name, column in columns.items():
+        key = _in_json(name)
+        member = {value: None if value is None else f"{key}:{value}" for value in set(column)}
+        keyed.append([member[value] for value in column])
+    return [f"{{{','.join(filter(None, row))}}}" for row in zip(*keyed, strict=True)]
 
 
 def band(tenths: int, coverage_bp: int, gate: str | None, policy: ScorePolicy) -> str:

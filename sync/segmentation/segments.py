@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import narwhals as nw
 
 from mappings.expressions import Compare, parse, walk
+from mappings.facts import SEGMENT_FACTS, TIER_FACTS
 from mappings.insight_policy import Segment, SegmentPolicy
-from sync.engine import Engine, Frame
-from sync.frames import cases, certain, null
+from sync.engine import Frame
+from sync.frames import cases, null, text
+from sync.segmentation.lines import any_of
+from sync.segmentation.motions import looked_up
 from sync.segmentation.predicates import column, is_true, joined
 from sync.world import INT, TEXT, Schema
 
@@ -25,25 +28,29 @@ MEMBERSHIP: Schema = {
 """Columns that `with_segments` adds."""
 
 
-def with_segments(table: Frame, policy: SegmentPolicy, engine: Engine) -> Frame:
-    """Adds MEMBERSHIP; `table` has the facts of segments.yaml as bounds, and `titles`."""
+EXACT = frozenset(fact.name for fact in SEGMENT_FACTS) - {fact.name for fact in TIER_FACTS}
+"""Facts of segments.yaml without bounds: each in one column of its name."""
+
+
+def with_segments(table: Frame, policy: SegmentPolicy, *, has_titles: bool) -> Frame:
+    """Adds MEMBERSHIP to a table with the facts of segments.yaml, and with `titles` where there are any. Lazy."""
     active = [one for one in policy.segments if one.status == "active"]
-    for one in active:
-        table = table.with_columns(_belongs(one).alias(f"s__{one.id}"))
-    table = engine.materialize(table)
     bearing = ranked([one for one in active if one.carries_territory])
     cohorts = ranked([one for one in active if not one.carries_territory])
-    primary = cases([(nw.col(f"s__{one.id}"), one.id) for one in bearing], null(TEXT))
-    version = cases([(nw.col(f"s__{one.id}"), one.version) for one in bearing], null(INT))
-    table = table.with_columns(primary.alias("segment"), version.cast(INT).alias("segment_version"))
-    others = [(nw.col(f"s__{one.id}") & (nw.col("segment") != one.id), _named(one)) for one in bearing]
-    return engine.materialize(
-        table.with_columns(
-            _list(others).alias("other_segments"),
-            _list([(nw.col(f"s__{one.id}"), _named(one)) for one in cohorts]).alias("cohorts"),
-            _gaps(bearing, policy).alias("committee_missing"),
-        ).drop(*(f"s__{one.id}" for one in active))
+    held = {one.id: nw.col(f"s__{one.id}") for one in active}
+    if active:
+        table = table.with_columns(**{f"s__{one.id}": _belongs(one) for one in active})
+    table = table.with_columns(segment=cases([(held[one.id], one.id) for one in bearing], null(TEXT)))
+    version = {one.id: one.version for one in bearing}
+    others = [(held[one.id] & (nw.col("segment") != one.id), _named(one)) for one in bearing]
+    table = table.with_columns(
+        segment_version=looked_up("segment", version, INT),
+        other_segments=_list(others),
+        cohorts=_list([(held[one.id], _named(one)) for one in cohorts]),
     )
+    if not has_titles:
+        return table.with_columns(committee_missing=null(TEXT))
+    return _with_gaps(table, bearing, policy)
 
 
 def ranked(segments: Sequence[Segment]) -> list[Segment]:
@@ -64,10 +71,10 @@ def rule_digest(segment: Segment) -> str:
 
 def _belongs(segment: Segment) -> nw.Expr:
     """Known to be included, and not known to be excluded."""
-    included = is_true(column(parse(segment.include)))
+    included = is_true(column(parse(segment.include), EXACT))
     if segment.exclude is None:
         return included
-    return included & ~is_true(column(parse(segment.exclude)))
+    return included & ~is_true(column(parse(segment.exclude), EXACT))
 
 
 def _named(segment: Segment) -> str:
@@ -81,27 +88,29 @@ def _list(parts: Sequence[tuple[nw.Expr, str]]) -> nw.Expr:
     return nw.when(words != "").then(words)
 
 
-def _gaps(segments: Sequence[Segment], policy: SegmentPolicy) -> nw.Expr:
-    """Roles without a matching title: of the profile's committee where it has one, else of the primary segment's."""
+def _with_gaps(table: Frame, segments: Sequence[Segment], policy: SegmentPolicy) -> Frame:
+    """Adds roles without a matching title: of the profile's committee if it has one, else of the primary segment's."""
+    committees = [("icp_profile", one.id, one.committee) for one in policy.profiles if one.committee]
+    committees += [("segment", one.id, one.roles) for one in segments]
+    roles = sorted({role for _, _, wanted in committees for role in wanted})
     titles = nw.col("titles")
     pairs: list[tuple[nw.Expr, object]] = [(titles.is_null(), null(TEXT))]
-    for one in policy.profiles:
-        if one.committee:
-            pairs.append((nw.col("icp_profile") == one.id, _unfilled(titles, one.committee, policy.roles)))
-    for segment in segments:
-        words: object = _unfilled(titles, segment.roles, policy.roles) if segment.roles else ""
-        pairs.append((nw.col("segment") == segment.id, words))
-    return cases(pairs, null(TEXT))
+    pairs += [(nw.col(name) == id_, _unfilled(wanted)) for name, id_, wanted in committees]
+    if roles:
+        table = table.with_columns(
+            **{
+                f"r__{role}": nw.when(~_fills(titles, policy.roles.get(role, ()))).then(nw.lit(f",{role}"))
+                for role in roles
+            }
+        )
+    return table.with_columns(committee_missing=cases(pairs, null(TEXT)))
 
 
-def _unfilled(titles: nw.Expr, wanted: Sequence[str], roles: Mapping[str, tuple[str, ...]]) -> nw.Expr:
-    return joined([(~_fills(titles, roles.get(role, ())), role) for role in wanted], ",")
+def _unfilled(wanted: Sequence[str]) -> nw.Expr | str:
+    return text(*(nw.col(f"r__{role}") for role in wanted)).str.slice(1) if wanted else ""
 
 
 def _fills(titles: nw.Expr, words: Sequence[str]) -> nw.Expr:
     if not words:
         return nw.lit(value=False)
-    found = certain(titles.str.contains(words[0].lower(), literal=True))
-    for word in words[1:]:
-        found = found | certain(titles.str.contains(word.lower(), literal=True))
-    return found
+    return any_of([titles.str.contains(word.lower(), literal=True) for word in words])
