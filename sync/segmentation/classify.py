@@ -18,7 +18,7 @@ from sync.frames import cases, certain, first_by, length_prefixed, null, stack, 
 from sync.segmentation.bounds import bounds, with_coverage, with_payers, with_sites, with_sizes, with_strength
 from sync.segmentation.holdings import LINES, hold, names_in_force, with_holdings, with_people
 from sync.segmentation.lines import strongest, with_line_strengths
-from sync.segmentation.members import state_law, with_traits
+from sync.segmentation.members import kind_of, named_kind, state_law, with_traits
 from sync.segmentation.statements import Asked, parsed, side_by_side
 from sync.world import BOOL, INT, TEXT, Schema
 
@@ -89,15 +89,16 @@ def classify(evidence: Evidence, policy: TierPolicy, engine: Engine) -> Frame:
     counted = str(policy.assumptions.get("ma_counts_as", "medicare"))
     segments = evidence.segments
     contracts = _in_force(segments.purchasing.contracts, category, evidence.as_of)
-    traits = engine.materialize(_members(evidence))
+    places = _places(evidence)
     con = state_law(evidence.law, evidence.as_of, engine, category)
-    members = with_holdings(traits.join(con, on="state", how="left"), segments, counted)
+    members = with_traits(evidence.accounts).join(places, on="account_id", how="inner")
+    members = with_holdings(members.join(con, on="state", how="left"), segments, counted)
     held = hold(members, line, contracts, names_in_force(segments, evidence.as_of))
     statements = parsed(evidence.facts, engine)
     table = evidence.holders.select(nw.col("holder_account_id").alias("account_id")).unique()
     for part in (
         held.rename({"holder_account_id": "account_id"}),
-        _own(traits, con),
+        _own(evidence.accounts, places, con),
         side_by_side(statements, _wanted(line), engine),
         _gpo(statements, category),
     ):
@@ -138,18 +139,18 @@ def _in_force(contracts: Iterable[Contract], category: str, as_of: str) -> tuple
     return tuple(sorted(found, key=lambda one: (order[one.awarded_to], one.gpo)))
 
 
-def _members(evidence: Evidence) -> Frame:
-    """Accounts with their traits, under every organisation they count for: their system, and themselves as a site."""
+def _places(evidence: Evidence) -> Frame:
+    """`account_id`, `holder_account_id`: whom an account counts for, its system and, as a site that decides, itself."""
     of_system = evidence.holders.select("account_id", nw.col("system_account_id").alias("holder_account_id"))
     sites = evidence.holders.filter(nw.col("holder_account_id") != nw.col("system_account_id"))
-    both = stack([of_system, sites.select("account_id", "holder_account_id")])
-    return with_traits(evidence.accounts).join(both, on="account_id", how="inner")
+    return stack([of_system, sites.select("account_id", "holder_account_id")])
 
 
-def _own(traits: Frame, con: Frame) -> Frame:
+def _own(accounts: Frame, places: Frame, con: Frame) -> Frame:
     """What the deciding organisation is by itself."""
-    deciding = _with_types(traits.filter(nw.col("account_id") == nw.col("holder_account_id")))
-    return deciding.join(con, on="state", how="left").select(
+    deciding = places.filter(nw.col("account_id") == nw.col("holder_account_id")).select("account_id")
+    typed = _with_types(accounts.join(deciding, on="account_id", how="inner"))
+    return typed.join(con, on="state", how="left").select(
         "account_id",
         nw.coalesce("other_kind", "kind").alias("own_kind"),
         nw.when(nw.col("kind") == "POST_ACUTE").then(nw.col("subtype")).alias("own_subtype"),
@@ -165,12 +166,17 @@ def _own(traits: Frame, con: Frame) -> Frame:
 
 
 def _with_types(accounts: Frame) -> Frame:
-    """Adds `other_kind` and `subtype`. There are few types, and each is looked through once."""
+    """Adds `kind`, `other_kind` and `subtype`. There are few types, and each is looked through once."""
     names = ("firm_type", "hospital_type", "account_type")
     typed = accounts.with_columns(_type=nw.concat_str([length_prefixed(nw.col(name)) for name in names]))
-    types = typed.group_by("_type").agg(nw.col(*names).max()).with_columns(_said=_said(), _words=_words())
-    subtype = cases([(nw.col("_words").str.contains(words), kind) for words, kind in _SUBTYPES], null(TEXT))
-    told = types.select("_type", _other_kind(nw.col("_said")).alias("other_kind"), subtype.alias("subtype"))
+    types = typed.group_by("_type").agg(nw.col(*names).max())
+    words = nw.col("_words")
+    told = types.with_columns(_said=_said(), _words=named_kind().str.to_lowercase()).select(
+        "_type",
+        kind_of(words).alias("kind"),
+        _other_kind(nw.col("_said")).alias("other_kind"),
+        cases([(words.str.contains(pattern), kind) for pattern, kind in _SUBTYPES], null(TEXT)).alias("subtype"),
+    )
     return typed.join(told, on="_type", how="left").drop("_type")
 
 
@@ -194,12 +200,6 @@ _SUBTYPES = (
     ("home health", "HOME_HEALTH"),
     ("hospice", "HOSPICE"),
 )
-
-
-def _words() -> nw.Expr:
-    """What an organisation calls itself, lower case."""
-    hospital = nw.coalesce("hospital_type", nw.lit(""))
-    return nw.coalesce(nw.concat_str([nw.col("firm_type"), hospital], separator=" "), "account_type").str.to_lowercase()
 
 
 def _gpo(statements: Frame, category: str) -> Frame:

@@ -20,15 +20,23 @@ _KINDS: tuple[tuple[str, str], ...] = (
 )
 
 
+def named_kind() -> nw.Expr:
+    """What an organisation calls itself: its types, else the type of its account."""
+    hospital = nw.coalesce("hospital_type", nw.lit(""))
+    return nw.coalesce(nw.concat_str([nw.col("firm_type"), hospital], separator=" "), "account_type")
+
+
+def kind_of(words: nw.Expr) -> nw.Expr:
+    """Kind of care, or SYSTEM, by what an organisation calls itself in lower case; null for all others."""
+    return cases([(words.str.contains(pattern), name) for pattern, name in _KINDS], null(TEXT))
+
+
 def with_kind(accounts: Frame) -> Frame:
-    """Adds `kind`, by the words of the types. There are few types, and each is looked through once."""
-    words = nw.coalesce(
-        nw.concat_str([nw.col("firm_type"), nw.coalesce("hospital_type", nw.lit(""))], separator=" "), "account_type"
-    ).str.to_lowercase()
-    typed = accounts.with_columns(_words=words)
-    kind = cases([(nw.col("_words").str.contains(pattern), name) for pattern, name in _KINDS], null(TEXT))
-    kinds = typed.select("_words").unique().with_columns(kind=kind)
-    return typed.join(kinds, on="_words", how="left").drop("_words")
+    """Adds `kind`. There are few types, and each is looked through once."""
+    typed = accounts.with_columns(_type=named_kind())
+    types = typed.select("_type").unique().with_columns(_words=nw.col("_type").str.to_lowercase())
+    kinds = types.select("_type", kind_of(nw.col("_words")).alias("kind"))
+    return typed.join(kinds, on="_type", how="left").drop("_type")
 
 
 def with_traits(accounts: Frame) -> Frame:

@@ -14,7 +14,7 @@ from mappings.insight_policy import Market, Priorities, Profile, SegmentPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, null, text
 from sync.segmentation.holdings import LINES, OPEN_IT, PAPER, SOME_IT, ehr_class
-from sync.segmentation.predicates import column, joined
+from sync.segmentation.predicates import holds, joined
 from sync.segmentation.statements import hundredths
 from sync.world import INT, TEXT
 
@@ -216,7 +216,7 @@ def _asked(profile: Profile) -> Mapping[str, str]:
 
 
 def _fits(profile: Profile) -> nw.Expr:
-    fits = column(parse(profile.when))
+    fits = holds(parse(profile.when))
     least, most = profile.min_it_budget_usd, profile.max_it_budget_usd
     for name, low, high in (
         ("it_budget_usd", least, most),

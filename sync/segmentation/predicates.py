@@ -65,6 +65,19 @@ def column(expr: Expr, exact: Collection[str] = ()) -> Column:
             return at_least(k, [column(item, exact) for item in items])
 
 
+def holds(expr: Expr, exact: Collection[str] = ()) -> Column:
+    """True where the expression is known to hold; of all else it does not tell false from unknown, unlike `column`."""
+    match expr:
+        case Compare(field=field) if field not in exact:
+            return _surely(expr)
+        case All(items):
+            return reduce(lambda a, b: a & b, [holds(item, exact) for item in items])
+        case Any_(items):
+            return reduce(lambda a, b: a | b, [holds(item, exact) for item in items])
+        case _:
+            return column(expr, exact)
+
+
 def at_least(k: int, columns: Sequence[Column]) -> Column:
     """True once k are true, false once fewer than k can still be true, else unknown."""
     true, false = (nw.sum_horizontal([c.cast(INT) for c in some]) for some in (columns, [~c for c in columns]))
@@ -132,32 +145,42 @@ def _compare_exact(expr: Compare) -> Column:
 
 
 def _compare(expr: Compare) -> Column:
-    low, high, value = nw.col(f"{expr.field}__lo"), nw.col(f"{expr.field}__hi"), expr.value
-    values = value if isinstance(value, tuple) else (value,)
     if expr.op in ("eq", "in"):
-        return _equal_to_one(low, high, values)
-    return {
-        "gte": _three_valued(low >= value, high < value),
-        "gt": _three_valued(low > value, high <= value),
-        "lte": _three_valued(high <= value, low > value),
-        "lt": _three_valued(high < value, low >= value),
-    }[expr.op]
+        return _equal_to_one(expr)
+    low, high, value = nw.col(f"{expr.field}__lo"), nw.col(f"{expr.field}__hi"), expr.value
+    false = {"gte": high < value, "gt": high <= value, "lte": low > value, "lt": low >= value}[expr.op]
+    return _three_valued(_surely(expr), false)
 
 
-def _equal_to_one(low: Column, high: Column, values: tuple[str | int | bool, ...]) -> Column:
+def _surely(expr: Compare) -> Column:
+    """True where the bounds say that it holds."""
+    low, high, value = nw.col(f"{expr.field}__lo"), nw.col(f"{expr.field}__hi"), expr.value
+    if expr.op in ("eq", "in"):
+        values = value if isinstance(value, tuple) else (value,)
+        both = _is_one(low, values) & _is_one(high, values)
+        return both & (low == high) if _are_numbers(values) else both
+    return {"gte": low >= value, "gt": low > value, "lte": high <= value, "lt": high < value}[expr.op]
+
+
+def _equal_to_one(expr: Compare) -> Column:
     """True where both ends are among the values, false where no value is possible, else unknown."""
+    low, high = nw.col(f"{expr.field}__lo"), nw.col(f"{expr.field}__hi")
+    values = expr.value if isinstance(expr.value, tuple) else (expr.value,)
     low_in, high_in = (_is_one(end, values) for end in (low, high))
-    numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-    if not numbers:
+    if not _are_numbers(values):
         return nw.when(low_in == high_in).then(low_in)
     exact = low == high
     outside = reduce(lambda a, b: a & b, [certain(low > value) | certain(high < value) for value in values])
     return _three_valued(exact & low_in, outside | certain(exact & ~low_in))
 
 
+def _are_numbers(values: Sequence[str | int | bool]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+
+
 def _is_one(end: Column, values: tuple[str | int | bool, ...]) -> Column:
     """True or false, unknown where the end is."""
-    return end.is_in(list(values)) if len(values) > 1 else end == values[0]
+    return end.is_in(list(values))
 
 
 def _three_valued(true: Column, false: Column) -> Column:

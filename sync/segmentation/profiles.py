@@ -18,7 +18,7 @@ from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, null
 from sync.segmentation import motions
 from sync.segmentation.holdings import LINES
-from sync.segmentation.predicates import column
+from sync.segmentation.predicates import holds
 from sync.segmentation.referrals import referrals
 from sync.segmentation.scores import FEATURES, SCORES, score
 from sync.segmentation.segments import EXACT, MEMBERSHIP, with_segments
@@ -242,7 +242,7 @@ def _scored(table: Frame, policy: ScorePolicy, engine: Engine) -> Frame:
     """Adds SCORES; the gate of the policy that holds first goes with them."""
     if not policy.dimensions:
         return table
-    gates = [(column(parse(node), EXACT), name) for name, node in policy.gates.items()]
+    gates = [(holds(parse(node), EXACT), name) for name, node in policy.gates.items()]
     features = table.select(
         "account_id",
         nw.col("org_type").alias("segment"),

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, repeat
 from math import exp, lcm
 from typing import Any
 
@@ -219,16 +219,15 @@ def scored(
     facing = list(zip(totals.tolist(), covered.tolist(), gates, strict=True))
     bands = {one: band(*one, ready.policy) for one in set(facing)}
     told = {
-        leaf.name: _as_json(list(zip(filled[i].tolist(), parts[i].tolist(), is_known[i].tolist(), strict=True)))
+        leaf.name: list(zip(filled[i].tolist(), parts[i].tolist(), is_known[i].tolist(), strict=True))
         for i, leaf in enumerate(ready.leaves)
     }
-    inputs = {name: _as_json(column) for name, column in raw.items()}
     return (
         totals.tolist(),
         covered.tolist(),
         [bands[one] for one in facing],
         _objects(told, len(segments)),
-        _objects(inputs, len(segments)),
+        _objects(raw, len(segments)),
     )
 
 
@@ -244,22 +243,16 @@ def _filled(known: Sequence[Sequence[int | None]], segments: Sequence[str], read
 _in_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def _as_json(values: Sequence[Any]) -> list[str | None]:
-    """Each value in JSON, None as None; a value is written once, however often it comes."""
-    written = {value: None if value is None else _in_json(value) for value in set(values)}
-    return [written[value] for value in values]
-
-
-def _objects(columns: Mapping[str, Sequence[str | None]], count: int) -> list[str]:
-    """A JSON object per row, without what is None."""
-    if not columns:
-        return ["{}"] * count
-    keyed = []
-    for name, column in columns.items():
-        key = _in_json(name)
-        member = {value: None if value is None else f"{key}:{value}" for value in set(column)}
-        keyed.append([member[value] for value in column])
-    return [f"{{{','.join(filter(None, row))}}}" for row in zip(*keyed, strict=True)]
+def _objects(columns: Mapping[str, Sequence[Any]], count: int) -> list[str]:
+    """A JSON object per row, without what is None; a value is written once, however often it comes."""
+    members = []
+    for name, values in columns.items():
+        key, distinct = _in_json(name), set(values) - {None}
+        if distinct:
+            written = {value: f"{key}:{_in_json(value)}" for value in distinct}
+            members.append([written.get(value) for value in values])
+    rows = zip(*members, strict=True) if members else repeat((), count)
+    return [f"{{{','.join(filter(None, row))}}}" for row in rows]
 
 
 def band(tenths: int, coverage_bp: int, gate: str | None, policy: ScorePolicy) -> str:

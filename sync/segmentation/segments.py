@@ -15,7 +15,7 @@ from sync.engine import Frame
 from sync.frames import cases, null, text
 from sync.segmentation.lines import any_of
 from sync.segmentation.motions import looked_up
-from sync.segmentation.predicates import column, is_true, joined
+from sync.segmentation.predicates import holds, is_true, joined
 from sync.world import INT, TEXT, Schema
 
 MEMBERSHIP: Schema = {
@@ -71,10 +71,10 @@ def rule_digest(segment: Segment) -> str:
 
 def _belongs(segment: Segment) -> nw.Expr:
     """Known to be included, and not known to be excluded."""
-    included = is_true(column(parse(segment.include), EXACT))
+    included = holds(parse(segment.include), EXACT)
     if segment.exclude is None:
         return included
-    return included & ~is_true(column(parse(segment.exclude), EXACT))
+    return included & ~is_true(holds(parse(segment.exclude), EXACT))
 
 
 def _named(segment: Segment) -> str:

@@ -98,9 +98,9 @@ def _with_affiliates(evidence: Evidence, policy: TierPolicy, alone: Frame, engin
 
 def _affiliates(evidence: Evidence, kinds: Collection[str]) -> Frame:
     """`account_id`, `kind` of accounts that another one decides for."""
+    affiliates = evidence.holders.filter(nw.col("holder_account_id") != nw.col("account_id")).select("account_id")
     of_kind = with_kind(evidence.accounts).filter(one_of(nw.col("kind"), kinds)).select("account_id", "kind")
-    affiliates = evidence.holders.filter(nw.col("holder_account_id") != nw.col("account_id"))
-    return affiliates.select("account_id").join(of_kind, on="account_id", how="inner")
+    return affiliates.join(of_kind, on="account_id", how="inner")
 
 
 def _alone(affiliates: Frame, kinds: Collection[str]) -> Frame:
