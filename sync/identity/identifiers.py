@@ -160,6 +160,8 @@ def ccn_class(ccn: str) -> str:
 def ccn_classes(ccns: pa.Array) -> pa.Array:
     """Class per number; null stays null, `malformed` where it is no certification number."""
     ccns = ccns.cast(pa.string())
+    if ccns.null_count == len(ccns):
+        return ccns
     plain = pc.fill_null(pc.match_substring_regex(ccns, "^[0-9]{6}$"), fill_value=False)
     last_four = pc.if_else(plain, pc.utf8_slice_codeunits(ccns, 2, 6), "0").cast(pa.int64())
     blocks = np.searchsorted(_STARTS, last_four.to_numpy(zero_copy_only=False), side="right") - 1

@@ -130,7 +130,8 @@ def name_key(names: pa.Array) -> pa.Array:
 
     Null where nothing is left. "St. Mary's Med. Ctr., Inc. (FKA Mercy)" gives "saint marys medical center".
     """
-    if pc.any(pc.match_substring(names, "(")).as_py():
+    names = names.cast(pa.string())
+    if _have(names, "("):
         names = pc.replace_substring_regex(names, _FORMER, " ")
     return _by_words(names, "name")
 
@@ -166,12 +167,12 @@ def _by_words(texts: pa.Array, kind: str) -> pa.Array:
     if texts.null_count == len(texts):
         return pa.nulls(len(texts), pa.string())
     text = texts.cast(pa.string())
-    if pc.any(pc.match_substring(text, "&")).as_py():
+    if _have(text, "&"):
         text = pc.replace_substring(text, "&", " and ")
-    split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(_without_marks(text)))
+    split = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(_without_marks(text)))  # no other space is left
     joined = pc.binary_join(pa.ListArray.from_arrays(_offsets(split), _words(split.values, kind)), " ")
     joined = pc.utf8_trim_whitespace(joined)
-    if pc.any(pc.match_substring(joined, "  ")).as_py():
+    if _have(joined, "  "):
         joined = pc.replace_substring_regex(joined, " +", " ")
     empty = pc.or_kleene(pc.equal(joined, ""), pc.is_null(texts))
     return pc.if_else(empty, pa.scalar(None, pa.string()), joined)
@@ -190,14 +191,25 @@ def _without_marks(texts: pa.Array) -> pa.Array:
 
 def _translated(texts: pa.Array) -> pa.Array:
     """As `_without_marks`, byte by byte through a table: right for plain ASCII only."""
+    ends, raw = _laid_out(texts)
+    moved, translated = pa.py_buffer(ends - ends[0]), pa.py_buffer(np.take(_ASCII, raw))
+    made = pa.StringArray.from_buffers(len(texts), moved, translated)
+    if _have(made, _DROPPED):
+        made = pc.replace_substring(made, _DROPPED, "")
+    return pc.if_else(pc.is_valid(texts), made, pa.scalar(None, pa.string())) if texts.null_count else made
+
+
+def _have(texts: pa.Array, part: str) -> bool:
+    """Whether the part is anywhere in the texts: all bytes are looked through at once, which costs little."""
+    return texts.null_count < len(texts) and re.search(re.escape(part.encode()), _laid_out(texts)[1]) is not None
+
+
+def _laid_out(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Where each text begins and the last one ends, and the bytes of all of them one after another."""
     _, offsets, data = texts.buffers()
     ends = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
     raw = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if data is not None else np.zeros(0, np.uint8)
-    moved = pa.py_buffer((ends - ends[0]).tobytes())
-    made = pa.StringArray.from_buffers(len(texts), moved, pa.py_buffer(_ASCII[raw].tobytes()))
-    if pc.any(pc.match_substring(made, _DROPPED)).as_py():
-        made = pc.replace_substring(made, _DROPPED, "")
-    return pc.if_else(pc.is_valid(texts), made, pa.scalar(None, pa.string())) if texts.null_count else made
+    return ends, raw
 
 
 def _offsets(split: pa.ListArray) -> pa.Array:
@@ -212,7 +224,8 @@ def _words(words: pa.Array, kind: str) -> pa.Array:
         plain = pa.array([_without_accents(word) for word in words.filter(accented).to_pylist()], pa.string())
         words = pc.replace_with_mask(words, accented, plain)
     written, meant = _WRITTEN_AND_MEANT[kind]
-    return pc.coalesce(pc.take(meant, pc.index_in(words, written)), words)
+    found = pc.index_in(words, written)
+    return pc.if_else(pc.is_valid(found), pc.take(meant, found), words)
 
 
 def _without_accents(word: str) -> str:

@@ -50,11 +50,13 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
     raw = {name: batch.column(name) for name in batch.schema.names}
     text = {name: raw[name].cast(pa.string()) for name in _RAW if name != "rank"}
     names, cities, zips = name_key(text["name"]), city_key(text["city"]), text["zip5"]
-    by_kind, by_name = groups_of(text["kind"], group_of_kind), groups_of_names(text["name"])
+    by_kind = groups_of(text["kind"], group_of_kind)
+    by_name = _by_name(text["name"], by_kind)
     classes = ccn_classes(text["ccn"])
     by_class = groups_of(classes, group_of_class)
     wrong = _wrong_class(text["ccn"], by_class, pc.coalesce(by_kind, by_name))
     by_number = pc.if_else(wrong, pa.scalar(None, pa.string()), by_class)
+    kinds = pc.coalesce(by_kind, by_number, by_name)
     columns = {
         **{name: text[name] for name in ("source", "source_id", "state", "zip5", "phone", "domain")},
         "name_key": names,
@@ -66,8 +68,8 @@ def make_keys(batch: pa.RecordBatch) -> pa.RecordBatch:
         "ccn": pc.if_else(wrong, pa.scalar(None, pa.string()), text["ccn"]),
         "name_zip": _name_and_place(names, zips, cities, text["state"]),
         "name_phone": pc.binary_join_element_wise(names, text["phone"], "|"),
-        "system_place": _system_place(text, pc.coalesce(by_kind, by_number, by_name)),
-        "kind_group": pc.coalesce(by_kind, by_number, by_name),
+        "system_place": _system_place(text, names, cities, kinds),
+        "kind_group": kinds,
         "kind_from": _first_known(type=by_kind, number=by_number, name=by_name),
         # The number is more exact than the type: rehabilitation units are often typed as their hospital.
         "specialty": pc.coalesce(
@@ -116,6 +118,12 @@ def live(records: Frame) -> Frame:
     return records.filter(~nw.col("is_deleted").fill_null(value=False), nw.col("merged_into").is_null())
 
 
+def _by_name(names: pa.Array, by_kind: pa.Array) -> pa.Array:
+    """The kind of organisation that names give away, where the row's own type gives none."""
+    unknown = pc.is_null(by_kind)
+    return pc.replace_with_mask(pa.nulls(len(names), pa.string()), unknown, groups_of_names(names.filter(unknown)))
+
+
 def _first_known(**known: pa.Array) -> pa.Array:
     """Name of the first argument that is not null, row by row; null where all are."""
     nothing = pa.scalar(None, pa.string())
@@ -128,20 +136,27 @@ def _wrong_class(ccns: pa.Array, by_class: pa.Array, by_kind: pa.Array) -> pa.Ar
     return pc.and_(pc.is_valid(ccns), pc.or_(clash, pc.is_null(by_class)))
 
 
-def _system_place(text: dict[str, pa.Array], kinds: pa.Array) -> pa.Array:
+def _system_place(text: dict[str, pa.Array], names: pa.Array, cities: pa.Array, kinds: pa.Array) -> pa.Array:
     """Name, city and state of what may be a health system: of that kind, or of no known kind and without an address.
 
     A trailing "- City" is left out of the name. Never the name alone: systems in several states share theirs.
     """
     bare = pc.and_(pc.is_null(kinds), pc.and_(pc.is_null(text["street"]), pc.is_null(text["zip5"])))
     fits = pc.or_(pc.fill_null(pc.equal(kinds, "system"), fill_value=False), bare)
-    names, cities, states = (text[name].filter(fits) for name in ("name", "city", "state"))
-    made = pc.binary_join_element_wise(name_key(without_place(names, cities)), city_key(cities), states, "|")
+    names, cities, states = (column.filter(fits) for column in (names, cities, text["state"]))
+    shown = text["name"].filter(fits)
+    short = without_place(shown, text["city"].filter(fits))
+    changed = pc.fill_null(pc.not_equal(short, shown), fill_value=False)
+    names = pc.replace_with_mask(names, changed, name_key(short.filter(changed)))
+    made = pc.binary_join_element_wise(names, cities, states, "|")
     return pc.replace_with_mask(pa.nulls(len(kinds), pa.string()), fits, made)
 
 
 def _name_and_place(names: pa.Array, zips: pa.Array, cities: pa.Array, states: pa.Array) -> pa.Array:
     """Name with ZIP; where a row has no ZIP (systems) name with city and state. Null where a part is missing."""
     with_zip = pc.binary_join_element_wise(names, zips, "|")
-    with_city = pc.binary_join_element_wise(names, cities, states, "|")
-    return pc.if_else(pc.is_valid(zips), with_zip, with_city)
+    if not zips.null_count:
+        return with_zip
+    lacking = pc.is_null(zips)
+    names, cities, states = (column.filter(lacking) for column in (names, cities, states))
+    return pc.replace_with_mask(with_zip, lacking, pc.binary_join_element_wise(names, cities, states, "|"))
