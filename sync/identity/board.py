@@ -35,7 +35,7 @@ class Board:
 
     traits: Traits
     keys: tuple[tuple[str, str], ...]  # source and source id per row
-    clusters: tuple[str, ...]  # cluster per row
+    clusters: tuple[int, ...]  # cluster per row
     names: tuple[str, ...]
     left: np.ndarray
     right: np.ndarray

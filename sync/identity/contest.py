@@ -24,12 +24,12 @@ from sync.identity.model import chance, contributions, contributions_alone
 from sync.identity.parties import FEED_RANK
 from sync.identity.sticky import Decided
 from sync.identity.traits import Places
-from sync.world import TEXT, Schema, World
+from sync.world import INT, TEXT, Schema, World
 
 MODEL = "model"
 FIRM_AND_RECORD, TWO_RECORDS = "a firm and a record", "two records"  # what a link by the model weighed
 GONE = "(gone)"  # a cluster that went over to another
-_MOVES: Schema = {"cluster": TEXT, "to_cluster": TEXT, "to_evidence": TEXT}
+_MOVES: Schema = {"cluster": INT, "to_cluster": INT, "to_evidence": TEXT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ class Contest:
         compared: str,
     ) -> Frame:
         """The clusters after the right party's cluster of each chosen pair went over to the left one's."""
-        homes: dict[str, str] = {}
+        homes: dict[int, int] = {}
         rows = []
         for at, part in zip(chosen.tolist(), parts, strict=True):
             old, new = board.clusters[board.right[at]], board.clusters[board.left[at]]
@@ -196,7 +196,7 @@ class Contest:
         )
 
     def _for_review(
-        self, board: Board, scores: Scores, columns: Columns, taken: Mapping[str, frozenset[str]], apart: Apart
+        self, board: Board, scores: Scores, columns: Columns, taken: Mapping[int, frozenset[str]], apart: Apart
     ) -> tuple[OpenPair, ...]:
         """One pair per firm and record at most, most likely first: what a person should look at."""
         numbers = (columns["ccn_equal"] > 0) | (columns["npi_equal"] > 0)
@@ -222,8 +222,8 @@ class Contest:
 
 
 def choose(
-    board: Board, scores: np.ndarray, at: np.ndarray, held: Mapping[str, frozenset[str]], apart: Apart = frozenset()
-) -> tuple[np.ndarray, dict[str, frozenset[str]]]:
+    board: Board, scores: np.ndarray, at: np.ndarray, held: Mapping[int, frozenset[str]], apart: Apart = frozenset()
+) -> tuple[np.ndarray, dict[int, frozenset[str]]]:
     """Positions of the pairs chosen one to one, best first, ties by left and right; and what each cluster holds then.
 
     The same as rounds of mutual best under this order. `held` names the sources each cluster has a member of: two
@@ -231,7 +231,7 @@ def choose(
     another holds everything.
     """
     sources = dict(held)
-    joined: dict[str, tuple[str, ...]] = {}
+    joined: dict[int, tuple[int, ...]] = {}
     chosen = []
     for pair in at[np.lexsort((board.right[at], board.left[at], -scores[at]))].tolist():
         home, guest = board.clusters[board.left[pair]], board.clusters[board.right[pair]]
@@ -252,7 +252,7 @@ def show(
     first: np.ndarray,
     numbers: np.ndarray,
     review: int,
-    sources: Mapping[str, frozenset[str]],
+    sources: Mapping[int, frozenset[str]],
 ) -> np.ndarray:
     """Positions of the pairs a person should look at, most likely first, one per firm and source.
 
@@ -260,7 +260,8 @@ def show(
     to a rival. For a firm that has a record elsewhere, only what is more likely than not. `sources` is what clusters
     hold once everything sure is linked.
     """
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[int, str]] = set()
+    guests: set[int] = set()
     chosen = []
     worth = np.flatnonzero(((final >= review) | numbers | (first >= 0)) & (first > FLOOR))
     for pair in worth[np.lexsort((board.right[worth], board.left[worth], -final[worth]))].tolist():
@@ -269,9 +270,11 @@ def show(
         is_gone, has_other = GONE in sources[guest], len(sources[home]) > 1
         if source in sources[home] or (home, source) in seen or (is_gone and (first[pair] < 0 or has_other)):
             continue
-        if (has_other and final[pair] < 0 and not numbers[pair]) or ("", guest) in seen:
+        if (has_other and final[pair] < 0 and not numbers[pair]) or guest in guests:
             continue
-        seen |= {(home, source)} if is_gone else {(home, source), ("", guest)}
+        seen.add((home, source))
+        if not is_gone:
+            guests.add(guest)
         chosen.append(pair)
     return np.array(chosen, np.int64)
 
@@ -334,10 +337,10 @@ def _reason(doubt: int, has_number: bool, is_gone: bool) -> str:
     return "an identifier is equal, but name and place are not" if has_number else "likely, but not sure enough"
 
 
-def _held(board: Board, clusters: Frame, engine: Engine) -> dict[str, frozenset[str]]:
+def _held(board: Board, clusters: Frame, engine: Engine) -> dict[int, frozenset[str]]:
     """Sources of the members of every cluster on the board."""
-    there = engine.table([{"cluster": one} for one in sorted(set(board.clusters))], {"cluster": TEXT})
-    made: dict[str, frozenset[str]] = dict.fromkeys(board.clusters, frozenset())
+    there = engine.table([{"cluster": one} for one in sorted(set(board.clusters))], {"cluster": INT})
+    made: dict[int, frozenset[str]] = dict.fromkeys(board.clusters, frozenset())
     for row in engine.rows(clusters.select("cluster", "source").join(there, on="cluster", how="semi")):
         made[row["cluster"]] |= {row["source"]}
     return made

@@ -105,7 +105,7 @@ def record_board(world: World, places: Places, model: MatchModel, engine: Engine
     unlike = ((nw.col("kind_group") != nw.col("kind_group__other")) & ~by_number).fill_null(value=False)
     mine, other = (text(nw.col(f"source{end}"), "|", nw.col(f"source_id{end}")) for end in ("", "__other"))
     once = both.filter(mine < other, ~unlike).select("source", "source_id", "source__other", "source_id__other")
-    alone = records.select("source", "source_id", text(nw.col("source"), "|", nw.col("source_id")).alias("cluster"))
+    alone = records.select("source", "source_id", nw.col("party").alias("cluster"))
     return lay_out(world, parties, alone, engine.materialize(once), places, model, engine)
 
 

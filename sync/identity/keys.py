@@ -8,10 +8,14 @@ by keys; what earlier runs linked stays linked. An ambiguous key never links.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, product
+from typing import Any
 
 import narwhals as nw
 import pyarrow as pa
+import pyarrow.compute as pc
 from rapidfuzz import fuzz
 
 from mappings.policy import IdentityPolicy
@@ -31,19 +35,20 @@ _COMPARED = (
     *("name_key", "former_key", "street_key", "city_key", "state", "zip5", "phone", "domain", "kind_group"),
     *("specialty", "npi", "ccn", "wrong_class"),
 )
-_PAIR = ("party", "code", "priority", "home")
-"""A free party, the number and the strength of the key value, and the cluster by its lowest member."""
-
+_NAMED = ("source", "source_id")
 _COUPLE = ["party", "party__other"]
 _NAMES = ("name_key", "former_key")
 _BOTH_NAMES = (*_NAMES, *(f"{name}__other" for name in _NAMES))
 _SAME = ("name_key", "street_key", "phone", "domain", "city_key", "zip5", "npi", "ccn", "kind_group")
-_TRAITS = (*(f"same_{name}" for name in _SAME), "doubtful", "unlike", "bare")
+_TRAITS = ("same_street_key", "same_phone", "same_domain", "same_numbers", "sound", "by_domain", "by_contact", "bare")
 _COMPARED_NAMES = pa.schema([*((name, pa.int64()) for name in (*_COUPLE, "similarity"))])
-_MADE = pa.schema([("cluster", pa.string()), ("made_id", pa.string())])
+_MADE = pa.schema([("cluster", pa.int64()), ("made_id", pa.string())])
 _RANKS = (FEED_RANK, SALESFORCE_RANK, HUBSPOT_RANK, OTHER_RANK)
 _FEEDS_LAST = 99  # an account is called after its first CRM record, and after a firm only where it has none
 _ROUNDS = 2  # of mutual best; what two rounds leave over contradicts itself and stays unlinked
+_AGREEING = ("name", "street", "phone", "domain", "second number")
+_TOGETHER = [",".join(compress(_AGREEING, bits)) for bits in product((0, 1), repeat=len(_AGREEING))]
+_SUPPORT = sorted(_TOGETHER)  # what may agree besides the key; its place here is what pairs carry, "" being 0
 
 
 def link(world: World, policy: IdentityPolicy, engine: Engine) -> Frame:
@@ -56,16 +61,23 @@ def link_by_keys(world: World, parties: Frame, keys: tuple[str, ...], engine: En
     """CLUSTERS of a world: what persons decided, then what earlier runs linked, then what keys link."""
     said = decided(world, engine)
     clusters = said.applied(engine.materialize(_start(parties, succeeded(world, engine))), engine)
+    there = list(engine.rows(clusters.select("source", "rank", "is_kept").unique()))
+    turns = [rank for rank in _RANKS if _has_turn(rank, there)]
+    if not turns:
+        return clusters
+    sources = sorted({(row["source"], row["rank"]) for row in there})
     matcher = _Matcher(
         parties=parties,
-        origins=engine.materialize(parties.select("party", nw.col("party").min().over("source").alias("origin"))),
-        held=engine.materialize(_held_values(parties, keys)),
+        held=engine.materialize(_held_values(parties, keys, [source for source, _ in sources])),
+        ranks=tuple(rank for _, rank in sources),
+        has_kept=any(row["is_kept"] for row in there),
         keys=keys,
         engine=engine,
     )
-    for rank in _RANKS:
-        clusters = _link_source(clusters, matcher, rank, said)
-    return clusters
+    chosen: list[Frame] = []
+    for rank in turns:
+        chosen += _chosen(_moved(clusters, chosen), matcher, rank, said)
+    return engine.materialize(_with_evidence(clusters, stack(chosen), matcher))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,142 +85,180 @@ class _Matcher:
     """The parties and the key values they hold. All that is joined here is joined by whole numbers."""
 
     parties: Frame  # PARTY
-    origins: Frame  # party, origin: a number that the parties of a source have in common
-    held: Frame  # party, code, priority, holders
+    held: Frame  # party, origin, code
+    ranks: tuple[int, ...]  # rank of each origin, the number of a source
+    has_kept: bool  # whether an earlier run or a person linked anything
     keys: tuple[str, ...]
     engine: Engine
 
-    def is_key(self, name: str) -> nw.Expr:
-        """Whether a pair shares that key."""
-        return nw.col("priority") == (self.keys.index(name) if name in self.keys else -1)
+    def is_of(self, *ranks: int) -> nw.Expr:
+        """Whether a key value is held by a source of these ranks."""
+        return nw.col("origin").is_in([origin for origin, rank in enumerate(self.ranks) if rank in ranks])
+
+
+def _has_turn(rank: int, there: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there are free parties of a rank, and clusters that they may join."""
+    is_free = any(row["rank"] == rank and not row["is_kept"] for row in there)
+    return is_free and any(row["rank"] < rank or row["is_kept"] for row in there)
 
 
 def _start(parties: Frame, crosswalk: Frame) -> Frame:
-    """Parties with the cluster they start in: the account of the crosswalk where it links several, else their own."""
+    """Parties with the cluster they start in: the account of the crosswalk where it links several, else their own.
+
+    A cluster is a number: of the party itself, or below zero where an earlier run linked its members.
+    """
+    key = ["source", "source_id"]
+    named = parties.select("party", *key, "rank")
     known = crosswalk.select(
-        "source",
-        "source_id",
+        *key,
         nw.col("account_id").alias("known_account"),
         cases([(nw.col("how") == how, how) for how in (MERGED, RENUMBERED)], "crosswalk").alias("known_how"),
     )
-    own = nw.concat_str([nw.lit("own"), nw.col("source"), nw.col("source_id")], separator="|")
-    kept = nw.concat_str([nw.lit("kept"), nw.col("known_account")], separator="|")
-    shared = known.join(parties.select("source", "source_id"), on=["source", "source_id"], how="semi")
-    shared = shared.group_by("known_account").agg(nw.len().alias("members"))
-    is_kept = (nw.col("members") > 1).fill_null(value=False)
+    held = known.join(named, on=key, how="inner").group_by("known_account")
+    shared = held.agg(nw.len().alias("members"), nw.col("party").min().alias("first"))
+    shared = shared.filter(nw.col("members") > 1).select("known_account", (-1 - nw.col("first")).alias("kept"))
+    is_kept = nw.col("is_kept")
     return (
-        parties.select("party", "source", "source_id", "rank")
-        .join(known, on=["source", "source_id"], how="left")
+        named.join(known, on=key, how="left")
         .join(shared, on="known_account", how="left")
+        .with_columns((~nw.col("kept").is_null()).alias("is_kept"), nw.coalesce("kept", "party").alias("cluster"))
         .with_columns(
-            is_kept.alias("is_kept"),
-            nw.when(is_kept).then(kept).otherwise(own).alias("cluster"),
             nw.when(is_kept).then(nw.col("known_how")).otherwise(nw.lit("own")).alias("how"),
             nw.when(is_kept).then(nw.lit('{"key":"crosswalk"}')).alias("evidence"),
         )
-        .drop("members", "known_how")
+        .drop("kept", "known_how")
     )
 
 
-def _held_values(parties: Frame, keys: tuple[str, ...]) -> Frame:
-    """Key values in long form, strongest key first (`priority` 0), with how many parties of a source hold each.
+def _held_values(parties: Frame, keys: tuple[str, ...], sources: Sequence[str]) -> Frame:
+    """Key values in long form: who holds one, the number of the source it is from (`origin`), and the value (`code`).
 
-    `code` is a number that key and value have in common wherever they come: two texts are slow to join by.
+    A code is a number that key and value have in common wherever they come: two texts are slow to join by. Divided by
+    the number of keys it leaves the priority of the key: 0 is the strongest.
     """
-    columns = ("party", nw.col("party").min().over("source").alias("origin"))
-    numbered = parties.select(*columns, *keys)
+    origin = nw.col("source").replace_strict(sources, range(len(sources)), default=None, return_dtype=INT)
+    numbered = parties.select("party", origin.alias("origin"), *keys)
     parts = [
-        numbered.filter(~nw.col(key).is_null())
-        .with_columns(first=nw.col("party").min().over(key))
-        .select(
-            *("party", "origin"),
-            (nw.col("first") * len(keys) + index).alias("code"),
-            nw.lit(index).cast(nw.Int64()).alias("priority"),
+        numbered.drop_nulls(key).select(
+            "party", "origin", (nw.col("party").min().over(key) * len(keys) + priority).alias("code")
         )
-        for index, key in enumerate(keys)
+        for priority, key in enumerate(keys)
     ]
-    coded = nw.concat(parts, how="vertical").with_columns(nw.len().over("origin", "code").alias("holders"))
-    return coded.select("party", "code", "priority", "holders")
+    return stack(parts)
 
 
-def _link_source(clusters: Frame, matcher: _Matcher, rank: int, said: Decided) -> Frame:
-    """The clusters after the free parties of one source joined those that have no member of it yet."""
+def _chosen(clusters: Frame, matcher: _Matcher, rank: int, said: Decided) -> list[Frame]:
+    """Which clusters the free parties of one source join, of those that have no member of it yet."""
     engine = matcher.engine
+    homes = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
+    if matcher.has_kept:
+        taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
+        homes = homes.join(taken, on="cluster", how="anti")
     free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("party")
-    if not engine.count(free.head(1)):
-        return clusters
-    targets = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
-    if not engine.count(targets.head(1)):
-        return clusters
-    taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
-    open_ones = targets.join(taken, on="cluster", how="anti")
-    homes = open_ones.select("party", "cluster", nw.col("party").min().over("cluster").alias("home"))
-    homes = engine.materialize(homes)
-    pairs = engine.materialize(_candidates(free, homes.select("party", "home"), matcher.held))
-    pairs = engine.materialize(_corroborated(pairs, matcher))
+    pairs = engine.materialize(_candidates(free, homes.select("party", "cluster"), matcher, rank))
+    fit = _corroborated(pairs, matcher)
     barred = said.barred(clusters, engine)
     if barred is not None:
-        pairs = pairs.join(_barred(barred, homes, matcher.parties), on=["party", "home"], how="anti")
-    chosen = _with_evidence(_one_to_one(pairs, matcher), pairs, homes, matcher)
-    renamed = {name: f"{name}__new" for name in ("cluster", "how", "evidence")}
-    joined = clusters.join(chosen.rename(renamed), on="party", how="left")
-    renewed = [nw.coalesce(new, old).alias(old) for old, new in renamed.items()]
-    return engine.materialize(joined.with_columns(*renewed).drop(*renamed.values()))
+        named = barred.join(matcher.parties.select("party", *_NAMED), on=[*_NAMED], how="inner")
+        fit = fit.join(named.select("party", "cluster"), on=["party", "cluster"], how="anti")
+    return _one_to_one(fit, matcher)
 
 
-def _barred(barred: Frame, homes: Frame, parties: Frame) -> Frame:
-    """`party`, `home` that persons keep apart."""
-    named = barred.join(parties.select("party", "source", "source_id"), on=["source", "source_id"], how="inner")
-    return named.join(homes.select("cluster", "home").unique(), on="cluster", how="inner").select("party", "home")
+def _moved(clusters: Frame, chosen: Sequence[Frame]) -> Frame:
+    """The clusters after parties joined those that were chosen for them."""
+    if not chosen:
+        return clusters
+    moves = stack([frame.select("party", nw.col("cluster").alias("to_cluster")) for frame in chosen])
+    moved = clusters.join(moves, on="party", how="left")
+    return moved.with_columns(nw.coalesce("to_cluster", "cluster").alias("cluster")).drop("to_cluster")
 
 
-def _candidates(free: Frame, homes: Frame, held: Frame) -> Frame:
+def _candidates(free: Frame, homes: Frame, matcher: _Matcher, rank: int) -> Frame:
     """Pairs of a free party and a cluster that share a key value which only they hold, one row per cluster member."""
-    mine = held.filter(nw.col("holders") == 1).join(free, on="party", how="semi")
-    shared = held.select("party", "code").join(mine.select("code"), on="code", how="semi")
-    on_target = shared.join(homes, on="party", how="inner")
-    clusters = on_target.group_by("code").agg(
-        nw.col("home").min().alias("lowest"), nw.col("home").max().alias("highest")
+    held = matcher.held
+    mine = held.filter(matcher.is_of(rank)).with_columns(holders=nw.len().over("origin", "code"))
+    mine = mine.filter(nw.col("holders") == 1).drop("holders")
+    if matcher.has_kept:
+        mine = mine.join(free, on="party", how="semi")
+    else:
+        held = held.filter(matcher.is_of(*range(rank)))
+    members = held.select("code", nw.col("party").alias("party__other"))
+    shared = mine.join(members, on="code", how="inner")
+    shared = shared.join(homes.rename({"party": "party__other"}), on="party__other", how="inner")
+    looked = shared.with_columns(
+        lowest=nw.col("cluster").min().over("code"), highest=nw.col("cluster").max().over("code")
     )
-    once = clusters.filter(nw.col("lowest") == nw.col("highest")).select("code")
-    members = on_target.join(once, on="code", how="semi").rename({"party": "party__other"})
-    return mine.join(members, on="code", how="inner").select(*_PAIR, "party__other")
+    once = looked.filter(nw.col("lowest") == nw.col("highest")).drop("lowest", "highest")
+    return once.with_columns(priority=nw.col("code") % len(matcher.keys))
 
 
 def _corroborated(pairs: Frame, matcher: _Matcher) -> Frame:
-    """_PAIR, `similarity` and `agrees` of the pairs that something besides the key supports and nothing contradicts."""
-    compared = _compared(matcher.engine.materialize(pairs.select(*_COUPLE).unique()), matcher)
-    supported = pairs.join(compared, on=_COUPLE, how="inner").filter(_is_enough(matcher))
-    return supported.select(*_PAIR, "similarity", _support().alias("agrees"))
+    """Pairs of a party and a cluster by key that something besides the key supports and nothing contradicts.
+
+    `order` is what is best first: the strongest key, then the most similar name.
+    """
+    compared = _compared(pairs.select(*_COUPLE).unique(), matcher)
+    supported = pairs.join(compared, on=_COUPLE, how="inner").filter(_is_enough(matcher.keys))
+    best = supported.group_by("party", "origin", "code", "priority", "cluster").agg(
+        nw.col("similarity").max(), nw.col("agrees").max()
+    )
+    return best.with_columns((nw.col("priority") * 1000 + 100 - nw.col("similarity")).alias("order"))
 
 
 def _compared(couples: Frame, matcher: _Matcher) -> Frame:
-    """Couples that do not contradict each other, with what they have in common; each is compared once for all keys."""
+    """Couples that do not contradict each other, and what they would be enough for; compared once for all keys.
+
+    A domain needs the place and a name that is similar or, with the same street or phone, likely. A name with its place
+    needs no more, unless a number of the wrong class or another specialty makes it doubtful: then the phone or the NPI
+    must agree. Name and phone together need the place, and nothing that speaks against it.
+    """
     engine = matcher.engine
-    here = matcher.parties.select("party", *_COMPARED)
-    there = here.rename({name: f"{name}__other" for name in ("party", *_COMPARED)})
-    both = couples.join(here, on="party", how="inner").join(there, on="party__other", how="inner")
-    both = both.filter(~_differ("state"), ~_differ("kind_group"))
-    described = both.select(
-        *_COUPLE,
-        *(_agreement(name).alias(f"same_{name}") for name in _SAME),
-        (nw.col("wrong_class") | nw.col("wrong_class__other")).alias("doubtful"),
-        ((_differ("ccn") & _differ("npi")) | _differ("specialty")).alias("unlike"),
-        (_unknown("street_key") & _unknown("phone")).alias("bare"),
-    )
-    described = engine.materialize(described)
+    described = engine.materialize(_described(couples, matcher.parties))
     equal = described.filter(nw.col("same_name_key")).with_columns(similarity=nw.lit(100).cast(INT))
     unequal = described.filter(~nw.col("same_name_key"))
-    names = here.select("party", *_NAMES)
+    names = matcher.parties.select("party", *_NAMES)
     named = (
         unequal.select(*_COUPLE)
         .join(names, on="party", how="inner")
         .join(names.rename({name: f"{name}__other" for name in ("party", *_NAMES)}), on="party__other", how="inner")
     )
     alike = engine.map_batches(named, compare_names, _COMPARED_NAMES)
-    others = unequal.join(alike, on=_COUPLE, how="inner")
     columns = (*_COUPLE, *_TRAITS, "similarity")
-    return stack([equal.select(*columns), others.select(*columns)])
+    both = stack([equal.select(*columns), unequal.join(alike, on=_COUPLE, how="inner").select(*columns)])
+    similar = nw.col("similarity") >= SIMILAR_NAME
+    near = nw.col("same_street_key") | nw.col("same_phone") | (nw.col("similarity") >= SAME_NAME)
+    return both.select(
+        *(*_COUPLE, "similarity", "sound", "by_contact"),
+        _support(similar).alias("agrees"),
+        (nw.col("sound") & nw.col("bare")).alias("by_name"),
+        (nw.col("by_domain") & similar & near).alias("by_domain"),
+    )
+
+
+def _described(couples: Frame, parties: Frame) -> Frame:
+    """Couples of one state and kind, and what they have in common besides the similarity of their names."""
+    here = parties.select("party", *_COMPARED)
+    there = here.rename({name: f"{name}__other" for name in ("party", *_COMPARED)})
+    both = couples.join(here, on="party", how="inner").join(there, on="party__other", how="inner")
+    both = both.filter(~_differ("state"), ~_differ("kind_group"))
+    wrong = nw.col("wrong_class") | nw.col("wrong_class__other")
+    same = both.select(
+        *_COUPLE,
+        *(_agreement(name).alias(f"same_{name}") for name in _SAME),
+        wrong.alias("wrong"),
+        ((_differ("ccn") & _differ("npi")) | _differ("specialty")).alias("unlike"),
+        (_unknown("street_key") & _unknown("phone")).alias("bare"),
+    ).with_columns(
+        (nw.col("unlike") | (nw.col("wrong") & ~nw.col("same_kind_group"))).alias("weak"),
+        (nw.col("same_city_key") | nw.col("same_zip5")).alias("same_place"),
+    )
+    return same.select(
+        *(*_COUPLE, "same_name_key", "same_street_key", "same_phone", "same_domain", "bare"),
+        (nw.col("same_npi") & nw.col("same_ccn")).alias("same_numbers"),
+        (nw.col("same_phone") | nw.col("same_npi") | ~nw.col("weak")).alias("sound"),
+        (nw.col("bare") & nw.col("same_place") & ~nw.col("unlike")).alias("by_domain"),
+        (nw.col("same_place") & ~nw.col("weak")).alias("by_contact"),
+    )
 
 
 def _agreement(name: str) -> nw.Expr:
@@ -240,122 +290,115 @@ def _similarity(name: str | None, former: str | None, other: str | None, other_f
     return int(max((fuzz.token_set_ratio(a, b) for a, b in pairs), default=0))
 
 
-def _is_enough(matcher: _Matcher) -> nw.Expr:
-    """Whether a pair may be linked by its key.
+def _is_enough(keys: tuple[str, ...]) -> nw.Expr:
+    """Whether a pair may be linked by its key. An identifier needs one more agreement.
 
-    An identifier needs one more agreement. A domain needs the place and a name that is similar or, with the same street
-    or phone, likely. A name with its place needs no more, unless a number of the wrong class or another specialty makes
-    it doubtful: then the phone or the NPI must agree. Name with ZIP code, and domain, decide only where neither street
-    nor phone can be compared: where they can, the model weighs them, since units share their hospital's name. Name and
-    phone together need the place, and nothing that speaks against it.
+    Name with ZIP code, and domain, decide only where neither street nor phone can be compared: where they can, the
+    model weighs them, since units share their hospital's name.
     """
-    similar = nw.col("similarity") >= SIMILAR_NAME
-    here = nw.col("same_city_key") | nw.col("same_zip5")
-    near = nw.col("same_street_key") | nw.col("same_phone") | (nw.col("similarity") >= SAME_NAME)
-    sure = nw.col("same_phone") | nw.col("same_npi")
-    weak = nw.col("unlike") | (nw.col("doubtful") & ~nw.col("same_kind_group"))
-    both_numbers = nw.col("same_npi") & nw.col("same_ccn")
-    agrees = similar | nw.col("same_street_key") | nw.col("same_phone") | nw.col("same_domain") | both_numbers
-    bare, is_place, is_domain = nw.col("bare"), matcher.is_key("system_place"), matcher.is_key("domain")
-    is_name = is_place | matcher.is_key("name_zip")
-    by_name = is_name & (is_place | bare) & (sure | ~weak)
-    by_domain = is_domain & bare & similar & here & near & ~nw.col("unlike")
-    is_contact = matcher.is_key("name_phone")
-    by_contact = is_contact & here & ~nw.col("unlike") & (~nw.col("doubtful") | nw.col("same_kind_group"))
-    return by_name | by_domain | by_contact | (~is_name & ~is_domain & ~is_contact & agrees)
+    needs = {"system_place": "sound", "name_zip": "by_name", "domain": "by_domain", "name_phone": "by_contact"}
+    numbers = [priority for priority, key in enumerate(keys) if key not in needs]
+    enough = nw.col("priority").is_in(numbers) & (nw.col("agrees") > 0)
+    for priority, key in enumerate(keys):
+        if key in needs:
+            enough = enough | ((nw.col("priority") == priority) & nw.col(needs[key]))
+    return enough
 
 
-def _support() -> nw.Expr:
-    """What agrees besides the key, as words."""
-    words = [
-        (nw.col("similarity") >= SIMILAR_NAME, "name"),
-        (nw.col("same_street_key"), "street"),
-        (nw.col("same_phone"), "phone"),
-        (nw.col("same_domain"), "domain"),
-        (nw.col("same_npi") & nw.col("same_ccn"), "second number"),
-    ]
-    pieces = [nw.when(condition).then(nw.lit(f",{word}")) for condition, word in words]
-    return text(*pieces).str.slice(1)
+def _support(similar: nw.Expr) -> nw.Expr:
+    """What agrees besides the key, as the place in _SUPPORT."""
+    agreeing = (similar, *(nw.col(f"same_{name}") for name in ("street_key", "phone", "domain", "numbers")))
+    bits = [holds.cast(INT) * 2 ** (len(agreeing) - 1 - at) for at, holds in enumerate(agreeing)]
+    places = [_SUPPORT.index(words) for words in _TOGETHER]
+    return nw.sum_horizontal(*bits).replace_strict(range(len(places)), places, default=None, return_dtype=INT)
 
 
-def _one_to_one(pairs: Frame, matcher: _Matcher) -> Frame:
-    """_PAIR: per source at most one cluster per party and one party per cluster, by rounds of mutual best.
+def _one_to_one(fit: Frame, matcher: _Matcher) -> list[Frame]:
+    """Per source at most one cluster per party and one party per cluster, by rounds of mutual best.
 
-    Best is the strongest key, then the most similar name. A party holds a key once, so its own pairs are never alike;
-    of two parties that a cluster likes as much the one with the lower id in its source comes first.
+    A party holds a key once, so its own pairs are never alike; of two parties that a cluster likes as much the one with
+    the lower id in its source comes first.
     """
     engine = matcher.engine
-    best = pairs.group_by("party", "code", "priority", "home").agg(nw.col("similarity").max())
-    order = (nw.col("priority") * 1000 + 100 - nw.col("similarity")).alias("order")
-    rest = engine.materialize(best.with_columns(order).join(matcher.origins, on="party", how="inner"))
-    rounds = []
+    rest, rounds = engine.materialize(fit), []
     for _ in range(_ROUNDS):
-        mine = lowest_by(rest, ["party"], "order")
-        theirs = _first_of_cluster(lowest_by(rest, ["origin", "home"], "order"), matcher)
-        pair = ["party", "home"]
-        chosen = engine.materialize(mine.join(theirs.select(*pair), on=pair, how="semi"))
-        rounds.append(chosen.select(*_PAIR))
-        rest = rest.join(chosen.select("party"), on="party", how="anti")
-        rest = engine.materialize(rest.join(chosen.select("origin", "home"), on=["origin", "home"], how="anti"))
+        liked = rest.with_columns(
+            mine=nw.col("order").min().over("party"), theirs=nw.col("order").min().over("origin", "cluster")
+        ).filter(nw.col("order") == nw.col("theirs"))
+        mutual = _first_of_cluster(liked, matcher.parties).filter(nw.col("order") == nw.col("mine"))
+        rounds.append(engine.materialize(mutual.select("party", "origin", "cluster", "priority", "agrees")))
+        rest = rest.join(rounds[-1].select("party"), on="party", how="anti")
+        rest = rest.join(rounds[-1].select("origin", "cluster"), on=["origin", "cluster"], how="anti")
         if not engine.count(rest.head(1)):
             break
-    return stack(rounds)
+    return rounds
 
 
-def _first_of_cluster(liked: Frame, matcher: _Matcher) -> Frame:
+def _first_of_cluster(liked: Frame, parties: Frame) -> Frame:
     """Of several parties of a source that a cluster likes best, the one with the lowest id there."""
-    keys = ["origin", "home"]
-    counted = matcher.engine.materialize(liked.with_columns(rivals=nw.len().over(*keys)))
-    tied = counted.filter(nw.col("rivals") > 1)
-    if not matcher.engine.count(tied.head(1)):
-        return counted
-    named = tied.join(matcher.parties.select("party", "source_id"), on="party", how="inner")
+    keys = ["origin", "cluster"]
+    counted = liked.with_columns(rivals=nw.len().over(*keys))
+    named = counted.filter(nw.col("rivals") > 1).join(parties.select("party", "source_id"), on="party", how="inner")
     return stack([counted.filter(nw.col("rivals") == 1), lowest_by(named, keys, "source_id").drop("source_id")])
 
 
-def _with_evidence(chosen: Frame, pairs: Frame, homes: Frame, matcher: _Matcher) -> Frame:
-    """`party`, `cluster`, `how`, `evidence` of what was chosen."""
-    agreed = pairs.join(chosen.select("party", "code"), on=["party", "code"], how="semi")
-    agreed = agreed.group_by("party", "code").agg(nw.col("agrees").max())
-    names = homes.filter(nw.col("party") == nw.col("home")).select("home", "cluster")
-    held = matcher.parties.select("party", *matcher.keys)
-    table = (
-        chosen.join(agreed, on=["party", "code"], how="inner")
-        .join(names, on="home", how="inner")
-        .join(held, on="party", how="inner")
+def _with_evidence(clusters: Frame, chosen: Frame, matcher: _Matcher) -> Frame:
+    """The clusters after parties joined those that were chosen for them, and by which key."""
+    keys = matcher.keys
+    held = chosen.join(matcher.parties.select("party", *keys), on="party", how="inner")
+    key = nw.col("priority").replace_strict(range(len(keys)), keys, default=None, return_dtype=TEXT)
+    value = cases([(nw.col("priority") == place, nw.col(name)) for place, name in enumerate(keys)], null(TEXT))
+    words = nw.col("agrees").replace_strict(range(len(_SUPPORT)), _SUPPORT, default=None, return_dtype=TEXT)
+    told = held.select(
+        "party",
+        nw.col("cluster").alias("cluster__new"),
+        key.alias("how__new"),
+        text('{"key":"', key, '","value":"', value, '","agrees":"', words, '"}').alias("evidence__new"),
     )
-    keys = list(enumerate(matcher.keys))
-    key = cases([(nw.col("priority") == place, name) for place, name in keys], null(TEXT))
-    value = cases([(nw.col("priority") == place, nw.col(name)) for place, name in keys], null(TEXT))
-    evidence = text('{"key":"', key, '","value":"', value, '","agrees":"', nw.col("agrees"), '"}')
-    return table.select("party", "cluster", key.alias("how"), evidence.alias("evidence"))
+    renamed = {name: f"{name}__new" for name in ("cluster", "how", "evidence")}
+    joined = clusters.join(told, on="party", how="left")
+    return joined.with_columns(*(nw.coalesce(new, old).alias(old) for old, new in renamed.items())).drop(
+        *renamed.values()
+    )
 
 
 def name_accounts(clusters: Frame, engine: Engine) -> Frame:
     """LINKS with the account of each cluster: the crosswalk's where a member has one, else made of its first member."""
     own_rank = nw.when(nw.col("rank") == FEED_RANK).then(nw.lit(_FEEDS_LAST)).otherwise(nw.col("rank"))
-    ranked = clusters.with_columns(
-        order=text(own_rank.cast(INT).cast(TEXT), "|", nw.col("source"), "|", nw.col("source_id"))
-    )
-    known = lowest_by(ranked.filter(~nw.col("known_account").is_null()), ["cluster"], "order")
-    firsts = lowest_by(ranked, ["cluster"], "order").select("source", "source_id", "cluster")
+    ranked = clusters.select("cluster", *_NAMED, "known_account", own_rank.alias("order"))
+    known = _firsts(ranked.filter(~nw.col("known_account").is_null()))
+    known = known.select("cluster", nw.col("known_account").alias("kept_id"))
+    firsts = _firsts(ranked.join(known, on="cluster", how="anti")).select("cluster", *_NAMED)
     made = engine.map_batches(firsts, make_account_ids, _MADE)
     return (
-        ranked.join(known.select("cluster", nw.col("known_account").alias("kept_id")), on="cluster", how="left")
+        clusters.join(known, on="cluster", how="left")
         .join(made, on="cluster", how="left")
         .with_columns(nw.coalesce("kept_id", "made_id").alias("account_id"))
         .select(*LINKS)
     )
 
 
+def _firsts(ranked: Frame) -> Frame:
+    """The member of each cluster that comes first: the lowest rank, then the lowest source and id."""
+    lowest = ranked.with_columns(lowest=nw.col("order").min().over("cluster"))
+    first = lowest.filter(nw.col("order") == nw.col("lowest")).with_columns(rivals=nw.len().over("cluster"))
+    tied = first.filter(nw.col("rivals") > 1).with_columns(key=text(nw.col("source"), "|", nw.col("source_id")))
+    return stack([first.filter(nw.col("rivals") == 1), lowest_by(tied, ["cluster"], "key").drop("key")])
+
+
 def make_account_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Account ids of clusters, from the source key of their first member."""
-    sources, ids = batch.column("source").to_pylist(), batch.column("source_id").to_pylist()
-    made = [account_id(source, source_id) for source, source_id in zip(sources, ids, strict=True)]
-    columns = [batch.column("cluster").cast(pa.string()), pa.array(made, pa.string())]
+    sources, ids = (batch.column(name).cast(pa.string()) for name in _NAMED)
+    keys = pc.binary_join_element_wise(sources, ids, "|").cast(pa.binary())
+    made = [_id_of(key) for key in keys.to_pylist()]
+    columns = [batch.column("cluster").cast(pa.int64()), pa.array(made, pa.string())]
     return pa.RecordBatch.from_arrays(columns, schema=_MADE)
 
 
 def account_id(source: str, source_id: str) -> str:
     """The id of an account first seen as this source's record: 16 hexadecimal digits."""
-    return hashlib.sha256(f"{source}|{source_id}".encode()).hexdigest()[:16]
+    return _id_of(f"{source}|{source_id}".encode())
+
+
+def _id_of(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:16]

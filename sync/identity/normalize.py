@@ -201,7 +201,7 @@ def _translated(texts: pa.Array) -> pa.Array:
 
 def _have(texts: pa.Array, part: str) -> bool:
     """Whether the part is anywhere in the texts: all bytes are looked through at once, which costs little."""
-    return texts.null_count < len(texts) and re.search(re.escape(part.encode()), _laid_out(texts)[1]) is not None
+    return texts.null_count < len(texts) and re.search(re.escape(part.encode()), _laid_out(texts)[1].data) is not None
 
 
 def _laid_out(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.identity.parties import FEED_RANK
-from sync.world import CROSSWALK, TEXT, Schema, World
+from sync.world import CROSSWALK, INT, TEXT, Schema, World
 
 Party = tuple[str, str]  # source, source id
 LINK, NOT_LINK = "link", "not_link"
@@ -25,7 +25,7 @@ RENUMBERED = "renumbered"  # how: the account came from the id that the vendor g
 
 _NAMED: Schema = {"source": TEXT, "source_id": TEXT}
 _BARRED: Schema = {**_NAMED, "other_source": TEXT, "other_id": TEXT}
-_MOVED: Schema = {**_NAMED, "to_cluster": TEXT, "to_how": TEXT, "to_evidence": TEXT, "to_known": TEXT}
+_MOVED: Schema = {**_NAMED, "to_cluster": INT, "to_how": TEXT, "to_evidence": TEXT, "to_known": TEXT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +88,11 @@ def _members(clusters: Frame, names: Iterable[Party], engine: Engine) -> list[di
 def _separated(members: list[dict[str, Any]], apart: frozenset[tuple[Party, Party]]) -> dict[Party, dict[str, Any]]:
     """Who leaves: of two that are kept apart in one cluster, the one with the weaker claim, firms before records."""
     moves: dict[Party, dict[str, Any]] = {}
-    staying: dict[str, list[Party]] = {}
+    staying: dict[int, list[Party]] = {}
     for row in members:
         party = (row["source"], row["source_id"])
         if any((party, other) in apart for other in staying.get(row["cluster"], ())):
-            moves[party] = _alone(party)
+            moves[party] = _alone(row)
         else:
             staying.setdefault(row["cluster"], []).append(party)
     return moves
@@ -110,7 +110,7 @@ def _joined(members: list[dict[str, Any]], together: tuple[tuple[Party, Party], 
         sources = {source for source, _ in group}
         for party, row in rows.items():
             if row["cluster"] == home and party not in group and party[0] in sources:
-                moves[party] = _alone(party)
+                moves[party] = _alone(row)
         for party in group:
             evidence = '{"key":"person","agrees":"decided by a person"}'
             moves[party] = {
@@ -134,9 +134,9 @@ def _groups(together: tuple[tuple[Party, Party], ...], rows: Mapping[Party, Any]
     return [distinct[at] for at in sorted(distinct)]
 
 
-def _alone(party: Party) -> dict[str, Any]:
-    known = split_account(party)
-    return {"to_cluster": f"own|{party[0]}|{party[1]}", "to_how": "own", "to_evidence": None, "to_known": known}
+def _alone(row: Mapping[str, Any]) -> dict[str, Any]:
+    known = split_account((row["source"], row["source_id"]))
+    return {"to_cluster": row["party"], "to_how": "own", "to_evidence": None, "to_known": known}
 
 
 def _moved(clusters: Frame, moves: Mapping[Party, Mapping[str, Any]], engine: Engine) -> Frame:
