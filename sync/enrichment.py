@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import combinations
 
 import narwhals as nw
 
 from mappings.canonical import ACCOUNT, FIRM
 from mappings.policy import SurvivorshipPolicy
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, lists, null, one_of, text
+from sync.frames import certain, conform, lists, null, one_of, possible, stack, text
 from sync.identity.parties import live
-from sync.world import FIRMS, RECORDS, TEXT, Schema, World
+from sync.world import BOOL, FIRMS, RECORDS, TEXT, Schema, World
 
 SHARED: tuple[str, ...] = tuple(f.name for f in ACCOUNT if not f.managed)
 """Fields that CRM records have; firms share most of them. Each has a `<field>__source` column."""
@@ -43,6 +44,7 @@ DISAGREES, EXPIRED = "disagrees__", "expired__"
 
 _VENDOR = "definitive"  # the feeds whose firm id is the vendor id that CRMs keep begin with it
 _DATED = "value_date"
+_FRESH = "|fresh"  # ends the name of a column of values that have not expired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +73,10 @@ def enrich_with_doubts(
     world: World, links: Frame, policy: SurvivorshipPolicy, engine: Engine, as_of: str = ""
 ) -> Enriched:
     """The golden accounts with the fields in which sources disagree, or whose best value has expired."""
-    members = _members(world, links, policy, engine)
-    accounts = links.select("account_id").unique()
-    for source, frame in members.items():
-        renamed = {name: f"{source}|{name}" for name in _columns(frame) if name != "account_id"}
-        accounts = accounts.join(frame.rename(renamed), on="account_id", how="left")
-    book = _Book(policy, tuple(members), frozenset(_columns(accounts)), as_of)
+    tables = _tables(world, policy, engine)
+    accounts = _side_by_side(links, tables, engine)
+    book = _Book(policy, tuple(tables), frozenset(_columns(accounts)), as_of)
+    accounts = book.with_fresh(accounts)
     golden = [expr for name in SHARED for expr in (book.golden(name), book.provenance(name).alias(f"{name}__source"))]
     own = [book.golden(name) for name in (*_FIRM_OWN, "firm_feed", "firm_id", "firm_source")]
     chosen = engine.materialize(accounts.select("account_id", *golden, *own, *book.doubts()))
@@ -108,11 +108,29 @@ class _Book:
 
     def provenance(self, field: str) -> nw.Expr:
         """The row that gave the value, or that says there is none."""
-        expr = null(TEXT)
-        for one in reversed(self._candidates(field)):
-            decides = ~one.value.is_null() if one.ends is None else ~one.value.is_null() | certain(one.ends)
-            expr = nw.when(decides).then(nw.col(one.ref)).otherwise(expr)
-        return expr
+        found = [
+            nw.when(~one.value.is_null() if one.ends is None else ~one.value.is_null() | certain(one.ends)).then(
+                nw.col(one.ref)
+            )
+            for one in self._candidates(field)
+        ]
+        return nw.coalesce(*found) if found else null(TEXT)
+
+    def with_fresh(self, accounts: Frame) -> Frame:
+        """The accounts with a column for every value that may expire: null where it has."""
+        limits = {
+            (source, name): self._limit(source, name) for source in self._sources for name in (*SHARED, *_FIRM_OWN)
+        }
+        mortal = {key: limit for key, limit in limits.items() if limit and "|".join(key) in self._present}
+        if not mortal:
+            return accounts
+        flags = sorted({(source, limit) for (source, _), limit in mortal.items()})
+        young = [possible(nw.col(f"{source}|{_DATED}") >= limit).alias(f"{source}|{limit}") for source, limit in flags]
+        fresh = [
+            nw.when(nw.col(f"{source}|{limit}")).then(nw.col(f"{source}|{name}")).alias(f"{source}|{name}{_FRESH}")
+            for (source, name), limit in mortal.items()
+        ]
+        return accounts.with_columns(*young).with_columns(*fresh)
 
     def doubts(self) -> list[nw.Expr]:
         """Flags of the compared fields and of those that expire."""
@@ -123,19 +141,24 @@ class _Book:
     def _candidates(self, field: str) -> list[_Candidate]:
         having = [source for source in self._order(field) if f"{source}|{field}" in self._present]
         by_person = [self._entered(source, field) for source in having if self._is_protected(source, field)]
-        mortal = {source: limit for source in having if (limit := self._limit(source, field))}
-        found = [self._candidate(source, field, mortal.get(source)) for source in having]
-        late = [] if self._policy.expired == "drop" else [self._candidate(source, field, None) for source in mortal]
+        mortal = [source for source in having if self._limit(source, field)]
+        found = [self._candidate(source, field, self._fresh(source, field)) for source in having]
+        late = (
+            []
+            if self._policy.expired == "drop"
+            else [self._candidate(source, field, nw.col(f"{source}|{field}")) for source in mortal]
+        )
         return [*by_person, *found, *late]
 
-    def _candidate(self, source: str, field: str, limit: str | None) -> _Candidate:
-        value = nw.col(f"{source}|{field}")
-        if limit is not None:
-            value = nw.when(~self._is_older(source, limit)).then(value)
+    def _candidate(self, source: str, field: str, value: nw.Expr) -> _Candidate:
         ends = None
         if f"{source}|cleared" in self._present:
             ends = lists(nw.col(f"{source}|cleared"), field)
         return _Candidate(value, f"{source}|ref", ends)
+
+    def _fresh(self, source: str, field: str) -> nw.Expr:
+        """The value where it has not expired."""
+        return nw.col(f"{source}|{field}{_FRESH if self._limit(source, field) else ''}")
 
     def _entered(self, source: str, field: str) -> _Candidate:
         value = nw.when(certain(nw.col(f"{source}|{field}__by_person"))).then(nw.col(f"{source}|{field}"))
@@ -151,18 +174,17 @@ class _Book:
             return None
         return (date.fromisoformat(self._as_of) - timedelta(days=days)).isoformat()
 
-    def _is_older(self, source: str, limit: str) -> nw.Expr:
-        return certain(nw.col(f"{source}|{_DATED}") < limit)
-
     def _disagrees(self, field: str) -> nw.Expr:
         names = [f"{source}|{field}" for source in self._order(field) if f"{source}|{field}" in self._present]
         if len(names) < 2:
             return nw.lit(value=False).alias(f"{DISAGREES}{field}")
-        low, high = nw.min_horizontal(*names), nw.max_horizontal(*names)
         tolerance = self._policy.tolerance_bp.get(field, 0)
-        apart = low != high
         if tolerance:  # as real numbers: cents times basis points pass 64 bits
+            low, high = nw.min_horizontal(*names), nw.max_horizontal(*names)
             apart = (high - low).cast(nw.Float64()) * 10_000 > high.cast(nw.Float64()) * tolerance
+        else:
+            pairs = (nw.col(name) != nw.col(other) for name, other in combinations(names, 2))
+            apart = nw.any_horizontal(*pairs, ignore_nulls=False)
         return certain(apart).alias(f"{DISAGREES}{field}")
 
     def _has_expired(self, field: str) -> nw.Expr:
@@ -171,20 +193,22 @@ class _Book:
         name = f"{EXPIRED}{field}"
         if not having:
             return nw.lit(value=False).alias(name)
-        fresh = [self._candidate(source, field, self._limit(source, field)).value for source in having]
+        fresh = nw.coalesce(*(self._fresh(source, field) for source in having))
         anything = nw.coalesce(*(nw.col(f"{source}|{field}") for source in having))
-        return (nw.coalesce(*fresh).is_null() & ~anything.is_null()).alias(name)
+        return (fresh.is_null() & ~anything.is_null()).alias(name)
 
     def _order(self, field: str) -> tuple[str, ...]:
         first = [source for source in self._policy.fields.get(field, ()) if source in self._sources]
         return (*first, *(source for source in self._sources if source not in first))
 
 
-def _members(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Engine) -> dict[str, Frame]:
-    """Per source the rows that belong to accounts, one per account, with `ref` naming the row."""
+def _tables(world: World, policy: SurvivorshipPolicy, engine: Engine) -> dict[str, Frame]:
+    """Per source, in the default order of trust, its rows: `source|source_id`, `source|ref` naming the row, and so on.
+
+    Whether the vendor ever says that there is no value is asked once: most never do.
+    """
     firms = world.firms.with_columns(
         text(nw.col("feed"), ":", nw.col("file"), ":row ", nw.col("row").cast(nw.String())).alias("ref"),
-        nw.col("feed").alias("source"),
         nw.col("firm_id").alias("source_id"),
         nw.when(nw.col("feed").str.starts_with(_VENDOR)).then(nw.col("firm_id")).alias("definitive_id"),
         nw.coalesce(nw.col("updated_on"), nw.col("as_of")).alias(_DATED),
@@ -192,21 +216,46 @@ def _members(world: World, links: Frame, policy: SurvivorshipPolicy, engine: Eng
     records, entered = _with_entries(world, policy, engine)
     records = records.with_columns(
         text(nw.col("connection"), ":", nw.col("record_id")).alias("ref"),
-        nw.col("connection").alias("source"),
         nw.col("record_id").alias("source_id"),
         nw.col("modified_at").str.slice(0, 10).alias(_DATED),
     )
+    feeds = world.firms.select(nw.col("feed").alias("source"), (~nw.col("cleared").is_null()).alias("clears")).unique()
+    crms = world.records.select(nw.col("connection").alias("source"), null(BOOL).alias("clears")).unique()
+    there = list(engine.rows(stack([feeds, crms])))
     shared_by_firms = [name for name in SHARED if name in (*FIRMS, "definitive_id")]
-    clears = ["cleared"] if engine.count(world.firms.filter(~nw.col("cleared").is_null()).head(1)) else []
-    wanted_firms = ["ref", _DATED, *clears, *shared_by_firms, *_FIRM_OWN, "firm_feed", "firm_id", "firm_source"]
-    wanted_records = ["ref", _DATED, *SHARED, *entered]
-    feeds = {row["feed"]: (firms, wanted_firms) for row in engine.rows(world.firms.select("feed").unique())}
-    crms = {
-        row["connection"]: (records, wanted_records) for row in engine.rows(world.records.select("connection").unique())
-    }
-    tables: Mapping[str, tuple[Frame, list[str]]] = {**feeds, **crms}
-    first = engine.materialize(links.group_by("account_id", "source").agg(nw.col("source_id").min()))
-    return {source: _linked(*tables[source], source, first) for source in _all_sources(policy, tuple(tables))}
+    clears = ["cleared"] if any(row["clears"] for row in there) else []
+    of_firms = ["ref", _DATED, *clears, *shared_by_firms, *_FIRM_OWN, "firm_feed", "firm_id", "firm_source"]
+    of_records = ["ref", _DATED, *SHARED, *entered]
+    tables = {row["source"]: (firms, "feed", of_firms) for row in there if row["clears"] is not None}
+    tables |= {row["source"]: (records, "connection", of_records) for row in there if row["clears"] is None}
+    return {source: _rows_of(source, *tables[source]) for source in _all_sources(policy, tuple(tables))}
+
+
+def _rows_of(source: str, frame: Frame, column: str, wanted: list[str]) -> Frame:
+    rows = frame.filter(nw.col(column) == source).select("source_id", *wanted)
+    return rows.rename({name: f"{source}|{name}" for name in ("source_id", *wanted)})
+
+
+def _side_by_side(links: Frame, tables: Mapping[str, Frame], engine: Engine) -> Frame:
+    """One row per account, with the columns of its row in each source: the one with the lowest id where it has several.
+
+    Accounts are gathered around the rows of the first source, in their order: rows of many columns are slow to move.
+    """
+    if not tables:
+        return links.select("account_id").unique()
+    keys = {source: f"{source}|source_id" for source in tables}
+    named = [nw.when(nw.col("source") == source).then(nw.col("source_id")).alias(key) for source, key in keys.items()]
+    members = (
+        links.select("account_id", *named).group_by("account_id").agg(*(nw.col(key).min() for key in keys.values()))
+    )
+    members = engine.materialize(members)
+    first, *others = tables
+    held = tables[first].join(members, on=keys[first], how="inner")
+    lacking = members.join(tables[first].select(keys[first]), on=keys[first], how="anti")
+    accounts = nw.concat([held, lacking], how="diagonal")
+    for source in others:
+        accounts = accounts.join(tables[source], on=keys[source], how="left")
+    return accounts
 
 
 def _with_entries(world: World, policy: SurvivorshipPolicy, engine: Engine) -> tuple[Frame, list[str]]:
@@ -232,12 +281,6 @@ def _with_entries(world: World, policy: SurvivorshipPolicy, engine: Engine) -> t
         *(certain(nw.col(f"{n}__human") == nw.col(f"{n}__last")).alias(f"{n}__by_person") for n in policy.protected),
     )
     return records.join(engine.materialize(entries), on=["connection", "record_id"], how="left"), flags
-
-
-def _linked(frame: Frame, wanted: list[str], source: str, first: Frame) -> Frame:
-    mine = first.filter(nw.col("source") == source).select("source_id", "account_id")
-    rows = frame.filter(nw.col("source") == source).join(mine, on="source_id", how="inner")
-    return rows.select("account_id", *wanted)
 
 
 def _all_sources(policy: SurvivorshipPolicy, present: tuple[str, ...]) -> list[str]:
