@@ -115,10 +115,11 @@ class Contest:
         """Records of different CRMs whose clusters lack a record of the other's CRM."""
         records = clusters.filter(nw.col("rank") != FEED_RANK)
         crms = records.select("cluster", "source").unique().group_by("cluster").agg(nw.len().alias("crms"))
-        alone = self.engine.materialize(records.join(crms.filter(nw.col("crms") == 1), on="cluster", how="semi"))
+        alone = records.join(crms.filter(nw.col("crms") == 1), on="cluster", how="semi")
         ranks = sorted({row["rank"] for row in self.engine.rows(alone.select("rank").unique())})
         if len(ranks) < 2:
             return None
+        alone = self.engine.materialize(alone)
         parts = [
             self._pairs(clusters, alone.filter(nw.col("rank") == low), alone.filter(nw.col("rank") == high))
             for at, low in enumerate(ranks)
