@@ -74,9 +74,13 @@ def link_by_keys(world: World, parties: Frame, keys: tuple[str, ...], engine: En
         keys=keys,
         engine=engine,
     )
+    shared = engine.materialize(stack([_shared(clusters, matcher, rank) for rank in turns]))
+    compared = _compared(shared.select(*_COUPLE).unique(), matcher)
     chosen: list[Frame] = []
     for rank in turns:
-        chosen += _chosen(_moved(clusters, chosen), matcher, rank, said)
+        now = _moved(clusters, chosen)
+        pairs = _candidates(shared.filter(matcher.is_of(rank)), _homes(now, matcher, rank))
+        chosen += _one_to_one(_allowed(_corroborated(pairs, compared, matcher), now, said, matcher), matcher)
     return engine.materialize(_with_evidence(clusters, stack(chosen), matcher))
 
 
@@ -147,21 +151,35 @@ def _held_values(parties: Frame, keys: tuple[str, ...], sources: Sequence[str]) 
     return stack(parts)
 
 
-def _chosen(clusters: Frame, matcher: _Matcher, rank: int, said: Decided) -> list[Frame]:
-    """Which clusters the free parties of one source join, of those that have no member of it yet."""
-    engine = matcher.engine
+def _shared(clusters: Frame, matcher: _Matcher, rank: int) -> Frame:
+    """`party`, `origin`, `code`, `party__other`: who else holds what a free party alone holds in its source."""
+    held = matcher.held
+    mine = held.filter(matcher.is_of(rank)).with_columns(holders=nw.len().over("origin", "code"))
+    mine = mine.filter(nw.col("holders") == 1).drop("holders")
+    if matcher.has_kept:
+        free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("party")
+        mine = mine.join(free, on="party", how="semi")
+    else:
+        held = held.filter(matcher.is_of(*range(rank)))
+    return mine.join(held.select("code", nw.col("party").alias("party__other")), on="code", how="inner")
+
+
+def _homes(clusters: Frame, matcher: _Matcher, rank: int) -> Frame:
+    """`party__other`, `cluster`: members of the clusters that parties of a rank may join, having none of it yet."""
     homes = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
     if matcher.has_kept:
         taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
         homes = homes.join(taken, on="cluster", how="anti")
-    free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("party")
-    pairs = engine.materialize(_candidates(free, homes.select("party", "cluster"), matcher, rank))
-    fit = _corroborated(pairs, matcher)
-    barred = said.barred(clusters, engine)
-    if barred is not None:
-        named = barred.join(matcher.parties.select("party", *_NAMED), on=[*_NAMED], how="inner")
-        fit = fit.join(named.select("party", "cluster"), on=["party", "cluster"], how="anti")
-    return _one_to_one(fit, matcher)
+    return homes.select(nw.col("party").alias("party__other"), "cluster")
+
+
+def _allowed(fit: Frame, clusters: Frame, said: Decided, matcher: _Matcher) -> Frame:
+    """Without the pairs that persons keep apart."""
+    barred = said.barred(clusters, matcher.engine)
+    if barred is None:
+        return fit
+    named = barred.join(matcher.parties.select("party", *_NAMED), on=[*_NAMED], how="inner")
+    return fit.join(named.select("party", "cluster"), on=["party", "cluster"], how="anti")
 
 
 def _moved(clusters: Frame, chosen: Sequence[Frame]) -> Frame:
@@ -173,34 +191,24 @@ def _moved(clusters: Frame, chosen: Sequence[Frame]) -> Frame:
     return moved.with_columns(nw.coalesce("to_cluster", "cluster").alias("cluster")).drop("to_cluster")
 
 
-def _candidates(free: Frame, homes: Frame, matcher: _Matcher, rank: int) -> Frame:
-    """Pairs of a free party and a cluster that share a key value which only they hold, one row per cluster member."""
-    held = matcher.held
-    mine = held.filter(matcher.is_of(rank)).with_columns(holders=nw.len().over("origin", "code"))
-    mine = mine.filter(nw.col("holders") == 1).drop("holders")
-    if matcher.has_kept:
-        mine = mine.join(free, on="party", how="semi")
-    else:
-        held = held.filter(matcher.is_of(*range(rank)))
-    members = held.select("code", nw.col("party").alias("party__other"))
-    shared = mine.join(members, on="code", how="inner")
-    shared = shared.join(homes.rename({"party": "party__other"}), on="party__other", how="inner")
-    looked = shared.with_columns(
+def _candidates(shared: Frame, homes: Frame) -> Frame:
+    """What a free party shares with the members of one cluster only, one row per member."""
+    looked = shared.join(homes, on="party__other", how="inner").with_columns(
         lowest=nw.col("cluster").min().over("code"), highest=nw.col("cluster").max().over("code")
     )
-    once = looked.filter(nw.col("lowest") == nw.col("highest")).drop("lowest", "highest")
-    return once.with_columns(priority=nw.col("code") % len(matcher.keys))
+    return looked.filter(nw.col("lowest") == nw.col("highest")).drop("lowest", "highest")
 
 
-def _corroborated(pairs: Frame, matcher: _Matcher) -> Frame:
+def _corroborated(pairs: Frame, compared: Frame, matcher: _Matcher) -> Frame:
     """Pairs of a party and a cluster by key that something besides the key supports and nothing contradicts.
 
     `order` is what is best first: the strongest key, then the most similar name.
     """
-    compared = _compared(pairs.select(*_COUPLE).unique(), matcher)
-    supported = pairs.join(compared, on=_COUPLE, how="inner").filter(_is_enough(matcher.keys))
-    best = supported.group_by("party", "origin", "code", "priority", "cluster").agg(
-        nw.col("similarity").max(), nw.col("agrees").max()
+    both = pairs.join(compared, on=_COUPLE, how="inner").with_columns(priority=nw.col("code") % len(matcher.keys))
+    best = (
+        both.filter(_is_enough(matcher.keys))
+        .group_by("party", "origin", "code", "priority", "cluster")
+        .agg(nw.col("similarity").max(), nw.col("agrees").max())
     )
     return best.with_columns((nw.col("priority") * 1000 + 100 - nw.col("similarity")).alias("order"))
 
