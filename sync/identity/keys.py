@@ -65,12 +65,13 @@ def link_by_keys(world: World, parties: Frame, keys: tuple[str, ...], engine: En
     turns = [rank for rank in _RANKS if _has_turn(rank, there)]
     if not turns:
         return clusters
-    sources = sorted({(row["source"], row["rank"]) for row in there})
+    sources = sorted({row["source"] for row in there})
+    ranks = [frozenset(row["rank"] for row in there if row["source"] == source) for source in sources]
     matcher = _Matcher(
         parties=parties,
-        held=engine.materialize(_held_values(parties, keys, [source for source, _ in sources])),
-        ranks=tuple(rank for _, rank in sources),
-        has_kept=any(row["is_kept"] for row in there),
+        held=engine.materialize(_held_values(parties, keys, sources)),
+        ranks=tuple(ranks),
+        is_plain=not any(row["is_kept"] for row in there) and all(len(of_source) == 1 for of_source in ranks),
         keys=keys,
         engine=engine,
     )
@@ -79,7 +80,7 @@ def link_by_keys(world: World, parties: Frame, keys: tuple[str, ...], engine: En
     chosen: list[Frame] = []
     for rank in turns:
         now = _moved(clusters, chosen)
-        pairs = _candidates(shared.filter(matcher.is_of(rank)), _homes(now, matcher, rank))
+        pairs = _candidates(shared.filter(nw.col("turn") == rank), _homes(now, matcher, rank))
         chosen += _one_to_one(_allowed(_corroborated(pairs, compared, matcher), now, said, matcher), matcher)
     return engine.materialize(_with_evidence(clusters, stack(chosen), matcher))
 
@@ -90,14 +91,14 @@ class _Matcher:
 
     parties: Frame  # PARTY
     held: Frame  # party, origin, code
-    ranks: tuple[int, ...]  # rank of each origin, the number of a source
-    has_kept: bool  # whether an earlier run or a person linked anything
+    ranks: tuple[frozenset[int], ...]  # of each origin, which is the number of a source
+    is_plain: bool  # nobody linked anything before, and no source has both firms and records: a rank tells who is free
     keys: tuple[str, ...]
     engine: Engine
 
     def is_of(self, *ranks: int) -> nw.Expr:
-        """Whether a key value is held by a source of these ranks."""
-        return nw.col("origin").is_in([origin for origin, rank in enumerate(self.ranks) if rank in ranks])
+        """Whether a key value is held in a source of these ranks."""
+        return nw.col("origin").is_in([origin for origin, own in enumerate(self.ranks) if not own.isdisjoint(ranks)])
 
 
 def _has_turn(rank: int, there: Sequence[Mapping[str, Any]]) -> bool:
@@ -152,22 +153,25 @@ def _held_values(parties: Frame, keys: tuple[str, ...], sources: Sequence[str]) 
 
 
 def _shared(clusters: Frame, matcher: _Matcher, rank: int) -> Frame:
-    """`party`, `origin`, `code`, `party__other`: who else holds what a free party alone holds in its source."""
+    """`party`, `origin`, `code`, `party__other`: who else holds what a free party alone holds in its source.
+
+    `turn` is the rank, whose turn it is then to be linked.
+    """
     held = matcher.held
     mine = held.filter(matcher.is_of(rank)).with_columns(holders=nw.len().over("origin", "code"))
-    mine = mine.filter(nw.col("holders") == 1).drop("holders")
-    if matcher.has_kept:
+    mine = mine.filter(nw.col("holders") == 1).select("party", "origin", "code", nw.lit(rank).alias("turn"))
+    if matcher.is_plain:
+        held = held.filter(matcher.is_of(*range(rank)))
+    else:
         free = clusters.filter(nw.col("rank") == rank, ~nw.col("is_kept")).select("party")
         mine = mine.join(free, on="party", how="semi")
-    else:
-        held = held.filter(matcher.is_of(*range(rank)))
     return mine.join(held.select("code", nw.col("party").alias("party__other")), on="code", how="inner")
 
 
 def _homes(clusters: Frame, matcher: _Matcher, rank: int) -> Frame:
     """`party__other`, `cluster`: members of the clusters that parties of a rank may join, having none of it yet."""
     homes = clusters.filter((nw.col("rank") < rank) | nw.col("is_kept"))
-    if matcher.has_kept:
+    if not matcher.is_plain:
         taken = clusters.filter(nw.col("rank") == rank, nw.col("is_kept")).select("cluster").unique()
         homes = homes.join(taken, on="cluster", how="anti")
     return homes.select(nw.col("party").alias("party__other"), "cluster")

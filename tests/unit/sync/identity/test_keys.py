@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ POLICY = IdentityPolicy.model_validate(
 )
 
 
-def links(**tables: Any) -> dict[str, Row]:
+def links(keys: Sequence[str] = POLICY.keys, **tables: Any) -> dict[str, Row]:
     engine = PolarsEngine()
-    return {row["source_id"]: row for row in engine.rows(link(world(**tables), POLICY, engine))}
+    policy = POLICY.model_copy(update={"keys": tuple(keys)})
+    return {row["source_id"]: row for row in engine.rows(link(world(**tables), policy, engine))}
 
 
 def together(found: dict[str, Row], *ids: str) -> bool:
@@ -166,3 +168,34 @@ def test_the_order_of_rows_does_not_matter(order: int) -> None:
     assert together(found, "100", "A")
     assert together(found, "101", "B")
     assert not together(found, "A", "B")
+
+
+def two_firms_of_one_account() -> dict[str, Any]:
+    """An account that an earlier run made of two firms: either prints a certification number of its own."""
+    kept = [
+        {"source": feed, "source_id": "100", "account_id": "acc1", "how": "npi"} for feed in ("definitive", "second")
+    ]
+    firms = [firm("100", "Mercy Hospital", ccn="170001"), firm("100", "Mercy Hospital", feed="second", ccn="170002")]
+    return {"firms": firms, "crosswalk": kept}
+
+
+def test_of_two_records_that_fit_an_account_as_well_the_one_with_the_lower_id_is_linked() -> None:
+    records = [account("B", "Mercy Hospital", ccn="170001"), account("A", "Mercy Hospital", ccn="170002")]
+    found = links(**two_firms_of_one_account(), records=records)
+    assert found["A"]["account_id"] == "acc1"
+    assert found["B"]["how"] == "own"
+
+
+def test_a_record_whose_first_choice_is_taken_is_linked_by_its_next_key() -> None:
+    known = two_firms_of_one_account()
+    other = firm("200", "Mercy Hospital", phone="7855551000", ccn="170003")
+    second = account("B", "Mercy Hospital", ccn="170001", phone="7855551000")
+    found = links(
+        firms=[*known["firms"], other],
+        records=[account("A", "Mercy Hospital", ccn="170002"), second],
+        crosswalk=known["crosswalk"],
+        keys=["ccn", "name_phone"],
+    )
+    assert found["A"]["account_id"] == "acc1"
+    assert together(found, "200", "B")
+    assert found["B"]["how"] == "name_phone"
