@@ -13,7 +13,7 @@ import narwhals as nw
 
 from sync.engine import Engine, Frame
 from sync.frames import certain, conform, null, stack
-from sync.world import BOOL, INT, TEXT, Schema, World
+from sync.world import BOOL, TEXT, Schema, World
 
 SYSTEMS: Schema = {
     "feed": TEXT,
@@ -44,24 +44,41 @@ def deliveries(world: World, engine: Engine) -> Deliveries:
 
 def systems(firms: Frame, engine: Engine) -> Frame:
     """SYSTEMS of a delivery."""
-    columns = ("feed", "idn_id", "idn_name", "idn_parent_id", "idn_parent_name")
-    named = firms.filter(~nw.col("idn_id").is_null() | ~nw.col("idn_parent_id").is_null())
-    said = engine.materialize(named.group_by(*columns).agg(nw.len().cast(INT).alias("rows")))
     ends = [
-        said.select("feed", nw.col(f"{end}_id").alias("vendor_id"), nw.col(f"{end}_name").alias("name"), "rows")
-        for end in ("idn", "idn_parent")
+        firms.select("feed", nw.col(id_).alias("vendor_id"), nw.col(name).alias("name"), above.alias("told"))
+        for id_, name, above in (
+            ("idn_id", "idn_name", nw.col("idn_parent_id")),
+            ("idn_parent_id", "idn_parent_name", null(TEXT)),
+        )
     ]
     called = stack(ends).filter(~nw.col("vendor_id").is_null())
-    counted = called.filter(~nw.col("name").is_null()).group_by(*_KEY, "name").agg(nw.col("rows").sum())
-    most = counted.group_by(*_KEY).agg(nw.col("rows").max())
-    names = counted.join(most, on=[*_KEY, "rows"], how="semi").group_by(*_KEY).agg(nw.col("name").min())
-    ids = called.select(*_KEY).unique()
-    found = ids.join(_own(firms, ids), on=_KEY, how="left").join(_told(said), on=_KEY, how="left")
+    name, told = nw.col("name"), nw.col("told")
+    found = engine.materialize(
+        called.group_by(*_KEY).agg(
+            name.min(), name.max().alias("other"), told.min().alias("least"), told.max().alias("most")
+        )
+    )
     agreed = nw.when(nw.col("least") == nw.col("most")).then(nw.col("least"))
-    described = found.join(names, on=_KEY, how="left").with_columns(
-        above=nw.coalesce(nw.col("own"), agreed), is_told=~nw.col("least").is_null()
+    described = (
+        found.join(_own(firms, found), on=_KEY, how="left")
+        .join(_mostly(called, found), on=_KEY, how="left")
+        .with_columns(
+            name=nw.coalesce("mostly", "name"),
+            above=nw.coalesce(nw.col("own"), agreed),
+            is_told=~nw.col("least").is_null(),
+        )
     )
     return engine.materialize(conform(described, SYSTEMS))
+
+
+def _mostly(called: Frame, found: Frame) -> Frame:
+    """`mostly`: the name that most rows give a system that has several, the lower where as many give another."""
+    several = found.filter(nw.col("name") != nw.col("other")).select(*_KEY)
+    names = called.filter(~nw.col("name").is_null()).join(several, on=_KEY, how="semi")
+    counted = names.group_by(*_KEY, "name").agg(nw.len().alias("rows"))
+    most = counted.group_by(*_KEY).agg(nw.col("rows").max())
+    best = counted.join(most, on=[*_KEY, "rows"], how="semi")
+    return best.group_by(*_KEY).agg(nw.col("name").min().alias("mostly"))
 
 
 def _own(firms: Frame, ids: Frame) -> Frame:
@@ -71,53 +88,56 @@ def _own(firms: Frame, ids: Frame) -> Frame:
     return rows.join(ids, on=_KEY, how="semi").select(*_KEY, nw.coalesce(nearest, nw.col("idn_parent_id")).alias("own"))
 
 
-def _told(said: Frame) -> Frame:
-    """`least` and `most`: who is above a system by the rows of its members."""
-    both = said.filter(~nw.col("idn_id").is_null(), ~nw.col("idn_parent_id").is_null())
-    return both.group_by("feed", nw.col("idn_id").alias("vendor_id")).agg(
-        nw.col("idn_parent_id").min().alias("least"), nw.col("idn_parent_id").max().alias("most")
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tops:
+    """Who stands at the top of every system of a delivery, and of those above it before."""
+
+    roots: Frame  # feed, vendor_id, root; unique on (feed, vendor_id)
+    names: Frame  # feed, root, root_name; unique on (feed, root), of systems that are no tops as well
 
 
-def tops(now: Frame, before: Frame | None, engine: Engine) -> Frame:
-    """`feed`, `vendor_id`, `root`, `root_name` of every system of a delivery, and of those above it before."""
-    known = now.select(*_KEY, "above", "is_told", "name", nw.lit(0).alias("age"))
+def tops(now: Frame, before: Frame | None, engine: Engine) -> Tops:
+    """The tops of a delivery, climbed by what it says and, where it says nothing, by what the one before said."""
+    said = ("feed", "vendor_id", "above", "name")
+    known = now.select(*said)
     if before is not None:
-        gone = before.join(now.select(*_KEY), on=_KEY, how="anti")
         past = before.select(*_KEY, nw.col("above").alias("was_above"), nw.col("name").alias("was_called"))
-        known = stack([conform(known, SYSTEMS), conform(gone.with_columns(above=null(TEXT), is_told=_NO), SYSTEMS)])
-        known = known.join(past, on=_KEY, how="left").with_columns(
+        still = now.join(past, on=_KEY, how="left").with_columns(
             above=nw.coalesce("above", nw.when(~nw.col("is_told")).then(nw.col("was_above"))),
             name=nw.coalesce("name", "was_called"),
         )
-    steps = engine.materialize(known.select(*_KEY, nw.coalesce("above", "vendor_id").alias("root"), "name"))
-    climbed = _climbed(steps.select(*_KEY, "root"), engine)
+        gone = before.select(*said).join(now.select(*_KEY), on=_KEY, how="anti")
+        known = engine.materialize(stack([still.select(*said), gone]))
+    steps = known.select(*_KEY, nw.coalesce("above", "vendor_id").alias("root"), "name")
     names = steps.select("feed", nw.col("vendor_id").alias("root"), nw.col("name").alias("root_name"))
-    return climbed.join(names, on=["feed", "root"], how="left")
-
-
-_NO = nw.lit(value=False)
+    return Tops(roots=_climbed(steps.select(*_KEY, "root"), engine), names=names)
 
 
 def _climbed(steps: Frame, engine: Engine) -> Frame:
     """The last one of the chain above each; `root` leads one step up, a top to itself."""
     reached = steps
     for _ in range(_DOUBLINGS):
-        reached = engine.materialize(_upwards(reached, reached))
-        moving = engine.materialize(_upwards(reached, steps, keep=True).filter(nw.col("root") != nw.col("next")))
+        reached = engine.materialize(_upwards(reached))
+        moving = _moving(reached, steps)
         if not engine.count(moving.head(1)):
             return reached
     follow = {(row["feed"], row["vendor_id"]): row["root"] for row in engine.rows(steps)}
-    rows = [{**row, "root": _top(row["feed"], row["vendor_id"], follow)} for row in engine.rows(moving.drop("next"))]
+    rows = [{**row, "root": _top(row["feed"], row["vendor_id"], follow)} for row in engine.rows(moving)]
     slow = engine.table(rows, dict.fromkeys((*_KEY, "root"), TEXT))
     return engine.materialize(stack([reached.join(slow, on=_KEY, how="anti"), slow]))
 
 
-def _upwards(reached: Frame, steps: Frame, *, keep: bool = False) -> Frame:
-    """Each one led on from where it is; whoever nobody leads on stays. With `keep` the next place stands beside."""
-    ways = steps.select("feed", nw.col("vendor_id").alias("root"), nw.col("root").alias("next"))
-    led = reached.join(ways, on=["feed", "root"], how="left").with_columns(nw.coalesce("next", "root").alias("next"))
-    return led if keep else led.select(*_KEY, nw.col("next").alias("root"))
+def _moving(reached: Frame, steps: Frame) -> Frame:
+    """Those that are not at a top yet: somebody stands above the one they have reached."""
+    below = steps.filter(nw.col("vendor_id") != nw.col("root")).select("feed", nw.col("vendor_id").alias("root"))
+    return reached.join(below, on=["feed", "root"], how="semi")
+
+
+def _upwards(reached: Frame) -> Frame:
+    """Each one led on from where it is by as much as was climbed from there; whoever nobody leads on stays."""
+    ways = reached.select("feed", nw.col("vendor_id").alias("root"), nw.col("root").alias("next"))
+    led = reached.join(ways, on=["feed", "root"], how="left")
+    return led.select(*_KEY, nw.coalesce("next", "root").alias("root"))
 
 
 def _top(feed: str, start: str, follow: Mapping[tuple[str, str], str]) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import narwhals as nw
 
 from sync.engine import Engine, Frame
-from sync.frames import conform, first_by, stack
+from sync.frames import conform, stack
 from sync.identity.parties import live
 from sync.segmentation.members import with_traits
-from sync.world import TEXT, Schema, World
+from sync.world import INT, TEXT, Schema, World
 
 AFFECTED: Schema = {
     "event_id": TEXT,
@@ -51,11 +51,11 @@ def affected(events: Frame, around: Surroundings, engine: Engine) -> Frame:
     if "REP_CHANGE" in kinds:
         parts.append(_books(events.filter(nw.col("kind") == "REP_CHANGE"), around))
     whole = stack([conform(part, AFFECTED) for part in parts]).filter(~nw.col("account_id").is_null())
-    order = nw.lit(len(_ORDER))
-    for place, relation in reversed(list(enumerate(_ORDER))):
-        order = nw.when(nw.col("relation") == relation).then(nw.lit(place)).otherwise(order)
-    ranked = engine.materialize(whole.with_columns(order=order))
-    return engine.materialize(conform(first_by(ranked, ["event_id", "account_id"], ["order"]), AFFECTED))
+    places = list(range(len(_ORDER)))
+    place = nw.col("relation").replace_strict(list(_ORDER), places, default=None, return_dtype=INT)
+    closest = whole.with_columns(place=place).group_by("event_id", "account_id").agg(nw.col("place").min())
+    relation = nw.col("place").replace_strict(places, list(_ORDER), default=None, return_dtype=TEXT)
+    return engine.materialize(conform(closest.with_columns(relation=relation), AFFECTED))
 
 
 def _named(events: Frame, column: str, relation: str) -> Frame:
@@ -65,15 +65,15 @@ def _named(events: Frame, column: str, relation: str) -> Frame:
 def _below(events: Frame, hierarchy: Frame, engine: Engine) -> Frame:
     """Everything below the organisation of each event, level by level."""
     tree = hierarchy.filter(~nw.col("parent_account_id").is_null()).select("account_id", "parent_account_id")
-    frontier = engine.materialize(events.select("event_id", "account_id"))
-    levels = [frontier.filter(nw.col("account_id").is_null())]
-    while engine.count(frontier.head(1)):
+    frontier, levels = events.select("event_id", "account_id"), []
+    while True:
         above = frontier.rename({"account_id": "parent_account_id"})
         frontier = engine.materialize(
             tree.join(above, on="parent_account_id", how="inner").select("event_id", "account_id")
         )
         levels.append(frontier)
-    return stack(levels).with_columns(relation=nw.lit("descendant"))
+        if not engine.count(frontier.head(1)):
+            return stack(levels).with_columns(relation=nw.lit("descendant"))
 
 
 def _held(events: Frame, holders: Frame) -> list[Frame]:

@@ -6,6 +6,7 @@ An event's id is made of what happened, to whom, when, from what and to what: th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import narwhals as nw
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from mappings.structure_policy import TriggerPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, conform, first_by
+from sync.frames import conform, first_by
 from sync.world import BOOL, TEXT, Schema
 
 RAW: Schema = {
@@ -45,25 +46,36 @@ _MADE = pa.schema([*((name, pa.string()) for name in (*RAW, "sla", "event_id", "
 
 def finished(raw: Frame, policy: TriggerPolicy, engine: Engine) -> Frame:
     """TRIGGERS of RAW rows; an event that two sources show is one."""
-    sla = [(nw.col("kind") == kind, str(rule.sla_days)) for kind, rule in sorted(policy.rules.items())]
-    gates = [(nw.col("kind") == kind, rule.gate) for kind, rule in sorted(policy.rules.items())]
-    ready = conform(raw, RAW).with_columns(sla=cases(sla, "0"))
-    made = engine.materialize(engine.map_batches(ready, make_ids, _MADE))
-    gate = cases([(nw.col("detail") == "flapping", "review"), *gates], "approval")
+    rules = sorted(policy.rules.items())
+    sla = of_kind({kind: str(rule.sla_days) for kind, rule in rules}, "0")
+    made = engine.map_batches(conform(raw, RAW).with_columns(sla=sla), make_ids, _MADE)
+    by_rule = of_kind({kind: rule.gate for kind, rule in rules}, "approval")
+    gate = nw.when(nw.col("detail") == "flapping").then(nw.lit("review")).otherwise(by_rule)
     once = first_by(made.with_columns(gate=gate), ["event_id"], ["first_seen", "source_ref"])
     return engine.materialize(conform(once, TRIGGERS))
 
 
+def of_kind(given: Mapping[str, str], otherwise: str) -> nw.Expr:
+    """What is given for the kind of an event."""
+    if not given:
+        return nw.lit(otherwise)
+    return nw.col("kind").replace_strict(list(given), list(given.values()), default=otherwise, return_dtype=TEXT)
+
+
 def make_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Adds `event_id`, `due_on`, `is_late`."""
-    columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-    size = batch.num_rows
-    keys = zip(*(columns[name] for name in ("kind", "subject", "effective_date", "old", "new")), strict=True)
-    columns["event_id"] = [_digest(parts) for parts in keys]
-    starts = columns["effective_date"]
-    columns["due_on"] = [_added(starts[i], int(columns["sla"][i])) for i in range(size)]
-    columns["is_late"] = [bool(starts[i]) and (columns["first_seen"][i] or "") > starts[i] for i in range(size)]
-    return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in _MADE], schema=_MADE)
+    given = {name: batch.column(name) for name in batch.schema.names}
+    keys = zip(*(given[name].to_pylist() for name in ("kind", "subject", "effective_date", "old", "new")), strict=True)
+    starts, seen = (given[name].to_pylist() for name in ("effective_date", "first_seen"))
+    spans = list(zip(starts, given["sla"].to_pylist(), strict=True))
+    due = {(start, days): _added(start, int(days)) for start, days in set(spans)}
+    made = {
+        "event_id": [_digest(parts) for parts in keys],
+        "due_on": [due[span] for span in spans],
+        "is_late": [bool(start) and (day or "") > start for start, day in zip(starts, seen, strict=True)],
+    }
+    columns = [pa.array(made[f.name], f.type) if f.name in made else given[f.name].cast(f.type) for f in _MADE]
+    return pa.RecordBatch.from_arrays(columns, schema=_MADE)
 
 
 def window_start(policy: TriggerPolicy, as_of: str, *, extra_days: int = 0) -> str:

@@ -6,7 +6,8 @@ import narwhals as nw
 
 from mappings.structure_policy import TriggerPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, conform, one_of, row_number, text
+from sync.frames import cases, conform, row_number, text
+from sync.triggers.events import of_kind
 from sync.world import INT, TEXT, Schema
 
 FLAGS: Schema = {"account_id": TEXT, "reason": TEXT, "rule": TEXT, "source_ref": TEXT, "events": INT}
@@ -17,22 +18,20 @@ _SHOWN = 3
 
 def flags(events: Frame, affected: Frame, policy: TriggerPolicy, engine: Engine) -> Frame:
     """FLAGS of the accounts whose relation to an event asks for it by the policy."""
-    wanted = [(nw.col("kind") == kind) & one_of(nw.col("relation"), rule.flags) for kind, rule in policy.rules.items()]
-    if not wanted:
+    asked = [{"kind": kind, "relation": one} for kind, rule in policy.rules.items() for one in rule.flags]
+    if not asked:
         return engine.table([], FLAGS)
-    asks = wanted[0]
-    for one in wanted[1:]:
-        asks = asks | one
-    rows = affected.join(events, on="event_id", how="inner", suffix="_of_event").filter(asks)
-    worded = engine.materialize(
-        rows.select(
-            "account_id",
-            "event_id",
-            _words().alias("words"),
-            nw.coalesce("due_on", nw.lit("")).alias("due"),
-            text("triggers.", nw.col("kind").str.to_lowercase()).alias("rule"),
-            "source_ref",
-        )
+    asks = engine.table(asked, {"kind": TEXT, "relation": TEXT})
+    rows = affected.join(events, on="event_id", how="inner", suffix="_of_event").join(
+        asks, on=["kind", "relation"], how="semi"
+    )
+    worded = rows.select(
+        "account_id",
+        "event_id",
+        _words().alias("words"),
+        nw.coalesce("due_on", nw.lit("")).alias("due"),
+        text("triggers.", nw.col("kind").str.to_lowercase()).alias("rule"),
+        "source_ref",
     )
     numbered = engine.materialize(row_number(worded, "place", ["due", "words", "event_id"], per=["account_id"]))
     table = numbered.filter(nw.col("place") == 1).select("account_id", "words", "rule", "source_ref")
@@ -54,16 +53,19 @@ def _further(name: str) -> nw.Expr:
 
 def _words() -> nw.Expr:
     """One event for people: what happened, from what to what, and when."""
-    old, new = nw.col("old"), nw.col("new")
-    moved = text("Moved from ", old, " to ", new)
+    old, new, detail = nw.col("old"), nw.col("new"), nw.col("detail")
+    leads = {
+        "joined_system": "Joined ",
+        "flapping": "Back to ",
+        "reparented": "Another parent within ",
+        "operator_change": "Another operator within ",
+    }
+    lead = detail.replace_strict(list(leads), list(leads.values()), default=None, return_dtype=TEXT)
     what = cases(
         [
-            (nw.col("detail") == "joined_system", text("Joined ", new)),
-            (nw.col("detail") == "left_system", text("Left ", old)),
-            (nw.col("detail") == "moved_system", moved),
-            (nw.col("detail") == "flapping", text("Back to ", new)),
-            (nw.col("detail") == "reparented", text("Another parent within ", new)),
-            (nw.col("detail") == "operator_change", text("Another operator within ", new)),
+            (detail == "left_system", text("Left ", old)),
+            (detail == "moved_system", text("Moved from ", old, " to ", new)),
+            (detail.is_in(list(leads)), text(lead, new)),
             (old.is_null(), new),
             (new.is_null(), text(old, " ended")),
         ],
@@ -79,7 +81,7 @@ def _words() -> nw.Expr:
         "SUCCESSION": "Succession",
         "REP_CHANGE": "Owner",
     }
-    title = cases([(nw.col("kind") == kind, words) for kind, words in titles.items()], "Change")
+    title = of_kind(titles, "Change")
     here = nw.when(nw.col("relation") == "descendant").then(nw.lit(" (of an organisation above)"))
     dated = nw.when(~nw.col("effective_date").is_null()).then(text(" (as of ", nw.col("effective_date"), ")"))
     return text(title, ": ", what, here, dated)

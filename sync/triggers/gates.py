@@ -42,8 +42,7 @@ def gated(events: Frame, affected: Frame, stakes: Stakes, policy: TriggerPolicy,
     touched = affected.filter(one_of(nw.col("relation"), _TOUCHED)).join(
         waiting.select("event_id", "kind"), on="event_id", how="inner"
     )
-    near = engine.materialize(touched.select("account_id").unique())
-    moving = engine.materialize(touched.join(_changing_hands(stakes, near), on="account_id", how="inner"))
+    moving = engine.materialize(touched.join(_changing_hands(stakes, touched), on="account_id", how="inner"))
     found = []
     for kind, reasons in sorted(asked.items()):
         at_stake = _at_stake(moving.filter(nw.col("kind") == kind), reasons, stakes)

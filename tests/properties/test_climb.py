@@ -74,9 +74,9 @@ def test_tables_of_systems_say_what_a_walk_finds(now: list[Row], before: list[Ro
     found = {row["vendor_id"]: row for row in engine.rows(present)}
     assert {id_: {key: found[id_][key] for key in said} for id_, said in walked.items()} == walked
     assert set(found) == set(walked)
-    roots = {
-        row["vendor_id"]: (row["root"], row["root_name"]) for row in engine.rows(climb.tops(present, past, engine))
-    }
+    tops = climb.tops(present, past, engine)
+    named = tops.roots.join(tops.names, on=["feed", "root"], how="left")
+    roots = {row["vendor_id"]: (row["root"], row["root_name"]) for row in engine.rows(named)}
     for id_ in walked:
         top = _top(id_, walked, was)
         name = (walked.get(top) or {}).get("name") or (was.get(top) or {}).get("name")
@@ -89,6 +89,6 @@ def test_a_chain_of_a_hundred_systems_is_climbed_to_its_top_and_a_circle_to_its_
     chain = [{"feed": "v", "firm_id": low, "idn_id": high} for low, high in itertools.pairwise(ids)]
     circle = [{"feed": "v", "firm_id": a, "idn_id": b} for a, b in (("7", "8"), ("8", "9"), ("9", "7"))]
     told = climb.systems(engine.table([*chain, *circle], FIRMS), engine)
-    roots = {row["vendor_id"]: row["root"] for row in engine.rows(climb.tops(told, None, engine))}
+    roots = {row["vendor_id"]: row["root"] for row in engine.rows(climb.tops(told, None, engine).roots)}
     assert {roots[id_] for id_ in ids[1:]} == {"099"}
     assert [roots[id_] for id_ in ("7", "8", "9")] == ["7", "7", "7"]
