@@ -55,6 +55,12 @@ def decide_between(edges: Frame, resolved: Frame, incumbents: Frame, policy: Hie
     return stack([conform(won, DECIDED), lost])
 
 
+def edge_id() -> nw.Expr:
+    """What makes an edge itself, in one text; made only for the few edges that are told apart by it."""
+    parts = [nw.coalesce(nw.col(name), nw.lit("")) for name in ("child", "parent", "kind", "source", "source_ref")]
+    return nw.concat_str(parts, separator="|")
+
+
 def _operates() -> nw.Expr:
     """An operator that buys for the child beats owners and landlords."""
     return one_of(nw.col("kind"), _OPERATING) & certain(nw.col("procurement"))
@@ -88,7 +94,8 @@ def _only_parent(edges: Frame) -> Frame:
     best = edges.with_columns(best=nw.col("trust").min().over("child")).filter(nw.col("trust") == nw.col("best"))
     parents = best.select("child", "parent").unique().with_columns(parents=nw.len().over("child"))
     single = parents.filter(nw.col("parents") == 1).select("child")
-    return first_by(best.join(single, on="child", how="semi"), ["child"], ["edge_id"])
+    told_apart = best.join(single, on="child", how="semi").with_columns(edge_id=edge_id())
+    return first_by(told_apart, ["child"], ["edge_id"])
 
 
 def _option(edges: Frame, basis: str, rank: int) -> Frame:
@@ -105,7 +112,7 @@ def _option(edges: Frame, basis: str, rank: int) -> Frame:
 def _keep_incumbent(edges: Frame, incumbents: Frame) -> Frame:
     """Children nobody controls: today's parent if it is a candidate, else none; a conflict either way."""
     kept = edges.join(incumbents, on="child", how="left").with_columns(
-        is_incumbent=certain(nw.col("incumbent") == nw.col("parent"))
+        is_incumbent=certain(nw.col("incumbent") == nw.col("parent")), edge_id=edge_id()
     )
     first = first_by(
         kept.with_columns(order=nw.when(nw.col("is_incumbent")).then(nw.lit(0)).otherwise(nw.lit(1))),

@@ -15,7 +15,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, first_by, lists, null, stack, text
+from sync.frames import certain, conform, first_by, lists, null, one_of, stack, text
 from sync.hierarchy.climb import Deliveries, deliveries, silent
 from sync.world import BOOL, INT, TEXT, Schema, World
 
@@ -51,7 +51,7 @@ NODES: Schema = {
 FEED_CONFIDENCE_BP = 8000
 """A flat vendor column: good, but below a steward's word. Source: the seed figure of the hierarchy policy's scale."""
 
-_STUB = pa.schema([("vendor_id", pa.string()), ("stub_id", pa.string())])
+_STUB = pa.schema([(name, pa.string()) for name in ("feed", "vendor_id", "stub_id")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,24 +61,31 @@ class FeedEdges:
     edges: Frame  # EDGES; lazy
     stubs: Frame  # account_id, name, feed, vendor_id of parents without a row of their own
     blanks: Frame  # firms whose system vanished: feed, firm_id, account_id, name, previous_idn, ref
+    released: Frame  # firms that belong to no system by a word: feed, firm_id, as_of, ref
 
 
 def feed_edges(world: World, links: Frame, engine: Engine, told: Deliveries | None = None) -> FeedEdges:
     """Edges of the newest delivery, and those carried on from the one before for firms that went blank."""
     told = told or deliveries(world, engine)
-    blanks = engine.materialize(_vanished(world, links))
-    pairs = engine.materialize(_distinct_pairs(world, blanks, told, engine))
-    ids = engine.materialize(_account_ids(pairs, world, links, engine))
-    edges = pairs.join(
-        ids.select("feed", nw.col("vendor_id").alias("child_vendor"), nw.col("account_id").alias("child")),
-        on=["feed", "child_vendor"],
-        how="inner",
-    ).join(
-        ids.select("feed", nw.col("vendor_id").alias("parent_vendor"), nw.col("account_id").alias("parent")),
-        on=["feed", "parent_vendor"],
-        how="inner",
-    )
-    apart = edges.filter(nw.col("child") != nw.col("parent")).select(
+    out = engine.materialize(released(world))
+    blanks = engine.materialize(_vanished(world, links, out))
+    known = engine.materialize(_known_ids(world, links, told, engine))
+    ends = [("child_vendor", "child"), ("parent_vendor", "parent")]
+    pairs = _distinct_pairs(world, blanks, out, told, engine)
+    for vendor, end in ends:
+        pairs = pairs.join(known.rename({"vendor_id": vendor, "account_id": end}), on=["feed", vendor], how="left")
+    pairs = engine.materialize(pairs)
+    unknown = [pairs.filter(nw.col(end).is_null()).select("feed", vendor_id=nw.col(vendor)) for vendor, end in ends]
+    stubs = engine.materialize(engine.map_batches(stack(unknown).unique(), make_stub_ids, _STUB))
+    if engine.count(stubs.head(1)):
+        for vendor, end in ends:
+            made = stubs.rename({"vendor_id": vendor})
+            pairs = (
+                pairs.join(made, on=["feed", vendor], how="left")
+                .with_columns(nw.coalesce(end, "stub_id").alias(end))
+                .drop("stub_id")
+            )
+    apart = pairs.filter(nw.col("child") != nw.col("parent")).select(
         *("child", "parent", "state", "effective_from", "effective_to"),
         nw.col("feed").alias("source"),
         nw.col("ref").alias("source_ref"),
@@ -90,36 +97,40 @@ def feed_edges(world: World, links: Frame, engine: Engine, told: Deliveries | No
         confidence_bp=nw.lit(FEED_CONFIDENCE_BP),
         first_seen=nw.col("effective_from"),
     )
-    named = ids.filter(nw.col("is_stub")).join(_vendor_names(told), on=["feed", "vendor_id"], how="left")
-    stubs = first_by(named, ["account_id"], ["feed", "vendor_id"]).select("account_id", "name", "feed", "vendor_id")
-    return FeedEdges(edges=conform(described, EDGES), stubs=engine.materialize(stubs), blanks=blanks)
+    named = stubs.rename({"stub_id": "account_id"}).join(_vendor_names(told, stubs), on=_KEY, how="left")
+    once = first_by(named, ["account_id"], _KEY).select("account_id", "name", "feed", "vendor_id")
+    return FeedEdges(edges=conform(described, EDGES), stubs=engine.materialize(once), blanks=blanks, released=out)
 
 
 _PAIR = ("feed", "child_vendor", "parent_vendor")
 _PAIRS: Schema = dict.fromkeys((*_PAIR, "ref", "effective_from", "effective_to", "state"), TEXT)
 
 
-def _distinct_pairs(world: World, blanks: Frame, told: Deliveries, engine: Engine) -> Frame:
+def _distinct_pairs(world: World, blanks: Frame, out: Frame, told: Deliveries, engine: Engine) -> Frame:
     """Distinct `feed`, `child_vendor`, `parent_vendor` with the first row that names them; self references left out.
 
     Pairs that the delivery before did not have begin with this one, and those it had instead ended then.
     """
-    firm, blank = ["feed", "firm_id"], blanks.select("feed", "firm_id")
-    kept = world.previous_firms.join(blank, on=firm, how="semi")
-    rows = [_vendor_pairs(world.firms.join(blank, on=firm, how="anti")), _vendor_pairs(kept)]
-    pairs = stack([*rows, _carried(world, told, engine)])
+    rows, moved = [_vendor_pairs(world.firms)], _moved(world)
+    if engine.count(blanks.head(1)):
+        blank = blanks.select(*_FIRM)
+        kept = world.previous_firms.join(blank, on=_FIRM, how="semi")
+        rows = [_vendor_pairs(world.firms.join(blank, on=_FIRM, how="anti")), _vendor_pairs(kept)]
+        moved = moved.join(blank.rename({"firm_id": "child_vendor"}), on=["feed", "child_vendor"], how="anti")
+    moved = engine.materialize(moved)
+    pairs = stack([*rows, *_carried(world, told, engine)])
     apart = pairs.filter(nw.col("child_vendor") != nw.col("parent_vendor"))
     once = apart.group_by(*_PAIR).agg(nw.col("ref").min())
-    quiet = blank.rename({"firm_id": "child_vendor"})
-    moved = engine.materialize(_moved(world).join(quiet, on=["feed", "child_vendor"], how="anti"))
     began = moved.select(*_PAIR, nw.col("as_of").alias("effective_from"))
     running = once.join(began, on=list(_PAIR), how="left").with_columns(effective_to=null(TEXT), state=nw.lit("ACTIVE"))
-    return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved), _ended(_left(world)))])
+    return stack([conform(frame, _PAIRS) for frame in (running, _ended(moved), _ended(_left(world, out)))])
 
 
-def _carried(world: World, told: Deliveries, engine: Engine) -> Frame:
+def _carried(world: World, told: Deliveries, engine: Engine) -> list[Frame]:
     """Pairs of systems that are named still, with nobody above them any more: a blank ends nothing."""
     said = engine.materialize(silent(told))
+    if not engine.count(said.head(1)):
+        return []
     before = world.previous_firms.filter(~nw.col("idn_parent_id").is_null())
     refs = [
         before.select(
@@ -127,27 +138,31 @@ def _carried(world: World, told: Deliveries, engine: Engine) -> Frame:
         )
         for child, parent in (("idn_id", "idn_parent_id"), ("firm_id", "idn_parent_id"), ("firm_id", "idn_id"))
     ]
-    once = stack(refs).join(said, on=list(_PAIR), how="semi").group_by(*_PAIR).agg(nw.col("ref").min())
-    return once.select(*_PAIR, "ref")
+    return [stack(refs).join(said, on=list(_PAIR), how="semi").select(*_PAIR, "ref")]
 
 
 def _moved(world: World) -> Frame:
     """Firms whose nearest system is another one than in the delivery before, both named, and the newer date."""
-    before = world.previous_firms.select(
-        "feed", nw.col("firm_id").alias("child_vendor"), _nearest().alias("left"), _ref().alias("left_ref")
-    )
-    now = world.firms.select(
-        "feed", nw.col("firm_id").alias("child_vendor"), _nearest().alias("parent_vendor"), "as_of"
-    )
-    both = now.filter(~nw.col("parent_vendor").is_null()).join(before, on=["feed", "child_vendor"], how="inner")
-    return both.filter(~certain(nw.col("left") == nw.col("parent_vendor")))
+    before = _before(world)
+    now = world.firms.select(*_FIRM, _nearest().alias("parent_vendor"), "as_of")
+    both = now.filter(~nw.col("parent_vendor").is_null()).join(before, on=_FIRM, how="inner")
+    return _was_below(both.filter(~certain(nw.col("left") == nw.col("parent_vendor"))))
 
 
-def _left(world: World) -> Frame:
+def _left(world: World, out: Frame) -> Frame:
     """Firms that the vendor took out of their system by a word: `feed`, `child_vendor`, `left`, `left_ref`, `as_of`."""
-    before = world.previous_firms.select("feed", "firm_id", _nearest().alias("left"), _ref().alias("left_ref"))
-    gone = released(world).join(before, on=["feed", "firm_id"], how="inner").rename({"firm_id": "child_vendor"})
-    return gone.with_columns(parent_vendor=null(TEXT))
+    gone = out.select(*_FIRM, "as_of").join(_before(world), on=_FIRM, how="inner")
+    return _was_below(gone.with_columns(parent_vendor=null(TEXT)))
+
+
+def _before(world: World) -> Frame:
+    return world.previous_firms.select(*_FIRM, _nearest().alias("left"), "file", "row")
+
+
+def _was_below(firms: Frame) -> Frame:
+    return firms.select(
+        "feed", nw.col("firm_id").alias("child_vendor"), "parent_vendor", "as_of", "left", left_ref=_ref()
+    )
 
 
 def released(world: World) -> Frame:
@@ -160,7 +175,7 @@ def released(world: World) -> Frame:
         ~nw.col("cleared").is_null(), nw.col("idn_id").is_null(), nw.col("idn_parent_id").is_null()
     )
     nearer = world.previous_firms.select("feed", "firm_id", nw.col("idn_id").alias("nearer"))
-    known = bare.join(nearer, on=["feed", "firm_id"], how="left")
+    known = bare.join(nearer, on=_FIRM, how="left")
     by_parent = lists(nw.col("cleared"), "idn_parent_id") & nw.col("nearer").is_null()
     return known.filter(lists(nw.col("cleared"), "idn_id") | by_parent).select(
         "feed", "firm_id", "as_of", _ref().alias("ref")
@@ -179,58 +194,39 @@ def _ended(moved: Frame) -> Frame:
     )
 
 
-def _vendor_names(told: Deliveries) -> Frame:
-    """One name per vendor id that appears as a system, `feed`, `vendor_id`, `name`; newer deliveries first."""
-    ages = [frame.filter(~nw.col("name").is_null()).select(*_KEY, "name") for frame in (told.now, told.before)]
+def _vendor_names(told: Deliveries, stubs: Frame) -> Frame:
+    """One name per stub that appears as a system, `feed`, `vendor_id`, `name`; newer deliveries first."""
+    ages = [
+        frame.filter(~nw.col("name").is_null()).select(*_KEY, "name").join(stubs, on=_KEY, how="semi")
+        for frame in (told.now, told.before)
+    ]
     return stack([ages[0], ages[1].join(ages[0], on=_KEY, how="anti")])
 
 
-_KEY = ["feed", "vendor_id"]
+_KEY, _FIRM = ["feed", "vendor_id"], ["feed", "firm_id"]
 
 
-def _account_ids(pairs: Frame, world: World, links: Frame, engine: Engine) -> Frame:
-    """Account of every vendor id of the pairs; an id without a row, now or ever, gets a stub: `is_stub`.
+def _known_ids(world: World, links: Frame, told: Deliveries, engine: Engine) -> Frame:
+    """`feed`, `vendor_id`, `account_id` of everything that a vendor has, or once had, a row for.
 
     A system whose own row is no longer delivered, while others still name it, keeps the account it was linked to.
     """
-    ids = stack(
-        [
-            pairs.select("feed", nw.col("child_vendor").alias("vendor_id")),
-            pairs.select("feed", nw.col("parent_vendor").alias("vendor_id")),
-        ]
-    ).unique()
-    known = links.select(
-        nw.col("source").alias("feed"), nw.col("source_id").alias("vendor_id"), nw.col("account_id").alias("linked")
-    )
-    there = world.crosswalk.join(links.select("account_id").unique(), on="account_id", how="semi")
-    once_known = there.select(
-        nw.col("source").alias("feed"), nw.col("source_id").alias("vendor_id"), nw.col("account_id").alias("was_linked")
-    )
-    joined = engine.materialize(
-        ids.join(known, on=["feed", "vendor_id"], how="left")
-        .join(once_known, on=["feed", "vendor_id"], how="left")
-        .with_columns(linked=nw.coalesce("linked", "was_linked"))
-    )
-    missing = joined.filter(nw.col("linked").is_null()).select("feed", "vendor_id")
-    stubs = engine.map_batches(missing, make_stub_ids, _STUB)
-    return joined.join(stubs, on="vendor_id", how="left").select(
-        "feed",
-        "vendor_id",
-        nw.coalesce("linked", "stub_id").alias("account_id"),
-        nw.col("linked").is_null().alias("is_stub"),
-    )
+    feeds = engine.rows(stack([told.now.select("feed"), told.before.select("feed")]).unique())
+    of_vendors = one_of(nw.col("source"), [row["feed"] for row in feeds])
+    ids = (nw.col("source").alias("feed"), nw.col("source_id").alias("vendor_id"), "account_id")
+    known = links.filter(of_vendors).select(*ids)
+    there = world.crosswalk.filter(of_vendors).join(links.select("account_id"), on="account_id", how="semi")
+    return stack([known, there.select(*ids).join(known, on=_KEY, how="anti")])
 
 
 def make_stub_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Account ids of vendor ids without a row."""
+    """Account ids of vendor ids without a row, now or ever."""
     feeds, ids = batch.column("feed").to_pylist(), batch.column("vendor_id").to_pylist()
     made = [hashlib.sha256(f"{feed}|{id_}".encode()).hexdigest()[:16] for feed, id_ in zip(feeds, ids, strict=True)]
-    return pa.RecordBatch.from_arrays(
-        [batch.column("vendor_id").cast(pa.string()), pa.array(made, pa.string())], schema=_STUB
-    )
+    return pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in (feeds, ids, made)], schema=_STUB)
 
 
-def _vanished(world: World, links: Frame) -> Frame:
+def _vanished(world: World, links: Frame, out: Frame) -> Frame:
     """Firms whose system is blank now and was not in the delivery before; what a word emptied is not blank.
 
     Also those whose nearest system is blank while the one above it stays, which moves nobody up, and systems that name
@@ -253,31 +249,24 @@ def _vanished(world: World, links: Frame) -> Frame:
     still_above = certain(nw.col("idn_parent_id") == nw.col("previous_parent"))
     skipped = still_above & (nw.col("idn_parent_id") != nw.col("previous_idn")) & ~lists(nw.col("cleared"), "idn_id")
     return (
-        now.join(before, on=["feed", "firm_id"], how="inner")
+        now.join(before, on=_FIRM, how="inner")
         .filter(nw.col("idn_id").is_null() | certain(nw.col("previous_parent") != nw.col("firm_id")))
         .filter(nw.col("idn_parent_id").is_null() | skipped)
-        .join(placed, on=["feed", "firm_id"], how="anti")
-        .join(released(world), on=["feed", "firm_id"], how="anti")
-        .join(linked, on=["feed", "firm_id"], how="inner")
+        .join(placed, on=_FIRM, how="anti")
+        .join(out, on=_FIRM, how="anti")
+        .join(linked, on=_FIRM, how="inner")
         .select("feed", "firm_id", "account_id", "name", "previous_idn", _ref().alias("ref"))
     )
 
 
 def _vendor_pairs(firms: Frame) -> Frame:
     """Vendor ids of child and parent, self references included."""
-    first = firms.select(
-        "feed",
-        nw.col("firm_id").alias("child_vendor"),
-        _nearest().alias("parent_vendor"),
-        _ref().alias("ref"),
+    rows = firms.select(*_FIRM, "idn_id", "idn_parent_id", _ref().alias("ref"))
+    own = rows.select("feed", nw.col("firm_id").alias("child_vendor"), _nearest().alias("parent_vendor"), "ref")
+    above = rows.filter(~nw.col("idn_id").is_null()).select(
+        "feed", nw.col("idn_id").alias("child_vendor"), nw.col("idn_parent_id").alias("parent_vendor"), "ref"
     )
-    second = firms.filter(~nw.col("idn_id").is_null()).select(
-        "feed",
-        nw.col("idn_id").alias("child_vendor"),
-        nw.col("idn_parent_id").alias("parent_vendor"),
-        _ref().alias("ref"),
-    )
-    return stack([first, second])
+    return stack([own, above])
 
 
 def _nearest() -> nw.Expr:

@@ -59,10 +59,11 @@ def grow(linked: Linked, policy: HierarchyPolicy, as_of: str, engine: Engine) ->
     )
 
 
-def named_roots(world: World, links: Frame) -> Frame:
+def named_roots(world: World, links: Frame, out: Frame | None = None) -> Frame:
     """Accounts that vendors say have nobody above them: `account_id`, `is_named_root`, `is_released`, `released_ref`.
 
-    A named root is its own parent in its own row; of a released one the vendor says that it belongs to no system.
+    A named root is its own parent in its own row; of a released one the vendor says that it belongs to no system. `out`
+    are those, where they were looked up before.
     """
     own = world.firms.filter(
         nw.col("idn_id") == nw.col("firm_id"), nw.coalesce("idn_parent_id", "idn_id") == nw.col("firm_id")
@@ -70,7 +71,7 @@ def named_roots(world: World, links: Frame) -> Frame:
     yes, no = nw.lit(value=True), nw.lit(value=False)
     said = [
         own.select(*_FIRM, yes.alias("is_named_root"), no.alias("is_released"), null(TEXT).alias("released_ref")),
-        released(world).select(
+        (released(world) if out is None else out).select(
             *_FIRM, no.alias("is_named_root"), yes.alias("is_released"), nw.col("ref").alias("released_ref")
         ),
     ]
@@ -94,7 +95,7 @@ def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None, contested: Fr
     """NODES: every account, and every organisation that only appears as somebody's parent."""
     own = linked.accounts.select("account_id", "name", nw.col("firm_type").str.to_uppercase().alias("kind"))
     if engine.count(contested.head(1)):
-        own = own.join(_incumbents(linked.world, linked.links, contested), on="account_id", how="left")
+        own = own.join(_incumbents(linked.world, linked.links, contested, engine), on="account_id", how="left")
     stubs = feed.stubs.with_columns(nw.lit(value=True).alias("is_stub"))
     parts = [conform(own, NODES), conform(stubs, NODES)]
     if stated is None:
@@ -104,10 +105,10 @@ def _nodes(linked: Linked, feed: FeedEdges, stated: Stated | None, contested: Fr
     return conform(typed.with_columns(kind=nw.coalesce("stated_kind", "kind")), NODES)
 
 
-def _incumbents(world: World, links: Frame, contested: Frame) -> Frame:
+def _incumbents(world: World, links: Frame, contested: Frame, engine: Engine) -> Frame:
     """`account_id`, `incumbent` of the contested: the account of the parent the CRMs show today, if they show one."""
     linked = links.select(nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id")
-    mine = linked.join(contested, on="account_id", how="semi")
+    mine = engine.materialize(linked.join(contested, on="account_id", how="semi"))
     children = live(world.records).filter(~nw.col("parent").is_null()).select("connection", "record_id", "parent")
     above = linked.rename({"record_id": "parent", "account_id": "incumbent"})
     shown = children.join(mine, on=["connection", "record_id"], how="inner").join(

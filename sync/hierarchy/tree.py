@@ -11,15 +11,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
 
 from mappings.policy import HierarchyPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, lowest_by, null, one_of, stack, text
+from sync.frames import certain, conform, lowest_by, null, one_of, stack, text
 from sync.hierarchy.cycles import Cycle, find_cycles
-from sync.hierarchy.decide import decide_between, decide_single
+from sync.hierarchy.decide import decide_between, decide_single, edge_id
 from sync.world import INT, TEXT, Schema
 
 HIERARCHY: Schema = {
@@ -52,23 +53,26 @@ class Tree:
 
 def resolve(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Tree:
     """The tree of NODES under EDGES on an ISO date. Terminates for any edges; row order does not matter."""
-    candidates = engine.materialize(_candidates(edges, nodes, policy, as_of, engine))
+    candidates = _candidates(edges, nodes, policy, as_of, engine)
     cycles: list[Cycle] = []
     while True:
-        levels, pending = _climb(candidates, nodes, policy, engine)
-        found = find_cycles(engine.rows(pending), policy.source_priority)
+        levels = _climb(candidates, nodes, policy, engine)
+        reached = stack(levels).select(nw.col("account_id").alias("child"))
+        pending = candidates.join(reached, on="child", how="anti").with_columns(edge_id=edge_id())
+        unreached = list(engine.rows(pending))
+        found = find_cycles(unreached, policy.source_priority)
         if not found:
             break
         cycles += found
-        dropped = [edge_id for cycle in found for edge_id in cycle.dropped]
-        candidates = engine.materialize(candidates.filter(~one_of(nw.col("edge_id"), dropped)))
-    stranded = nodes.join(pending.select(nw.col("child").alias("account_id")).unique(), on="account_id", how="semi")
-    flat = engine.materialize(stack([*levels, _as_roots(stranded, "DEPTH")]))
-    members = {member for cycle in cycles for member in cycle.members}
-    named = engine.materialize(_named(flat, nodes, members))
+        dropped = [edge for cycle in found for edge in cycle.dropped]
+        candidates = engine.materialize(candidates.filter(~one_of(edge_id(), dropped)))
+    if unreached:
+        stranded = pending.select(nw.col("child").alias("account_id"))
+        levels.append(_as_roots(nodes.join(stranded, on="account_id", how="semi"), "DEPTH"))
+    named = engine.materialize(_named(stack(levels), nodes, {member for cycle in cycles for member in cycle.members}))
     _check_closure(named, engine)
     ordered = tuple(sorted(cycles, key=lambda cycle: (cycle.members, cycle.dropped)))
-    return Tree(hierarchy=named, cycles=ordered, candidates=candidates.drop("edge_id"))
+    return Tree(hierarchy=named, cycles=ordered, candidates=candidates)
 
 
 _SPENT = ("control", "state", "effective_to", "stated_to", "ended_seen")
@@ -76,45 +80,48 @@ _SPENT = ("control", "state", "effective_to", "stated_to", "ended_seen")
 
 
 def _candidates(edges: Frame, nodes: Frame, policy: HierarchyPolicy, as_of: str, engine: Engine) -> Frame:
-    """Edges that may make a parent on the date, once per (child, parent, kind); adds `edge_id`, `trust`, `rivals`."""
+    """Edges that may make a parent on the date, once per (child, parent, kind), computed; adds `trust`, `rivals`."""
     above = nodes.filter(~one_of(nw.col("kind"), policy.boundary_types)).select(nw.col("account_id").alias("parent"))
-    overrides = certain(nw.col("is_override"))
+    overrides, ends = certain(nw.col("is_override")), nw.col("effective_to")
     active = (
         edges.filter(
-            (nw.col("state") == "ACTIVE") | certain((nw.col("state") == "ENDED") & (nw.col("effective_to") > as_of)),
+            (nw.col("state") == "ACTIVE") | ((nw.col("state") == "ENDED") & (ends > as_of)),
             one_of(nw.col("kind"), policy.control_edges),
             (nw.col("child") != nw.col("parent")) | overrides,
-            nw.coalesce(nw.col("effective_from") <= as_of, nw.lit(True)),
-            nw.coalesce(nw.col("effective_to") > as_of, nw.lit(True)),
+            nw.col("effective_from").is_null() | (nw.col("effective_from") <= as_of),
+            ends.is_null() | (ends > as_of),
             nw.coalesce("confidence_bp", nw.lit(0)) >= policy.min_confidence_bp,
         )
         .join(above, on="parent", how="semi")
         .drop(*_SPENT)
     )
-    ranks = [(nw.col("source") == source, index) for index, source in enumerate(policy.source_priority)]
-    parts = [nw.coalesce(nw.col(name), nw.lit("")) for name in ("child", "parent", "kind", "source", "source_ref")]
-    described = active.with_columns(
-        trust=cases(ranks, len(policy.source_priority)).cast(nw.Int64()),
-        edge_id=nw.concat_str(parts, separator="|"),
-    )
-    told, rivals = nw.len().over(*_SAME), nw.len().over("child")
-    counted = engine.materialize(described.with_columns(told=told, rivals=rivals))
-    if not engine.count(counted.filter((nw.col("told") > 1) | overrides).head(1)):
-        return counted.drop("told")
+    rivals = nw.len().over("child")
+    counted = engine.materialize(active.with_columns(trust=_trust(policy.source_priority), rivals=rivals))
+    if not engine.count(counted.filter((nw.col("rivals") > 1) | overrides).head(1)):
+        return counted
     once = engine.materialize(_once(counted.drop("rivals")))
     if engine.count(once.filter(overrides).head(1)):
         once = _overridden(once)
-    return once.with_columns(rivals=rivals)
+    return engine.materialize(once.with_columns(rivals=rivals))
+
+
+def _trust(source_priority: Sequence[str]) -> nw.Expr:
+    """The place of an edge's source in the order of trust; one that is not in it comes last."""
+    last, sources = len(source_priority), list(source_priority)
+    if not sources:
+        return nw.lit(last).cast(INT)
+    return nw.col("source").replace_strict(sources, list(range(last)), default=last, return_dtype=INT)
 
 
 _SAME = ("child", "parent", "kind")
 
 
 def _once(edges: Frame) -> Frame:
-    """Each (child, parent, kind) from its most trusted source; `told` says how many said so."""
-    repeated = edges.filter(nw.col("told") > 1).drop("told")
-    ranked = repeated.with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), nw.col("edge_id")))
-    return stack([edges.filter(nw.col("told") == 1).drop("told"), lowest_by(ranked, _SAME, "order").drop("order")])
+    """Each (child, parent, kind) from its most trusted source."""
+    told = edges.with_columns(told=nw.len().over(*_SAME))
+    ranked = told.filter(nw.col("told") > 1).with_columns(order=text((nw.col("trust") + 1000).cast(TEXT), edge_id()))
+    single = told.filter(nw.col("told") == 1).drop("told")
+    return stack([single, lowest_by(ranked, _SAME, "order").drop("order", "told")])
 
 
 def _overridden(candidates: Frame) -> Frame:
@@ -126,34 +133,29 @@ def _overridden(candidates: Frame) -> Frame:
     return stack([rest, last.drop("began", "last")])
 
 
-def _climb(candidates: Frame, nodes: Frame, policy: HierarchyPolicy, engine: Engine) -> tuple[list[Frame], Frame]:
-    """Levels of the tree from the roots down, and the candidate edges of children that no round reached."""
+def _climb(candidates: Frame, nodes: Frame, policy: HierarchyPolicy, engine: Engine) -> list[Frame]:
+    """Levels of the tree from the roots down; children that hang on a cycle, or too deep, are on none."""
     incumbents = nodes.filter(~nw.col("incumbent").is_null()).select(
         nw.col("account_id").alias("child"), nw.col("incumbent")
     )
-    lone = decide_single(candidates.filter(nw.col("rivals") == 1), incumbents, policy)
-    rivals = candidates.filter(nw.col("rivals") > 1)
-    children = candidates.select(nw.col("child").alias("account_id")).unique()
-    roots = [_as_roots(nodes.join(children, on="account_id", how="anti"), None)]
-    roots.append(_below(lone.filter(nw.col("parent").is_null()), None))
-    frontier = engine.materialize(stack(roots))
-    pending, contested = engine.materialize(lone.filter(~nw.col("parent").is_null())), engine.materialize(rivals)
-    levels, has_rivals = [frontier], engine.count(contested.head(1)) > 0
+    lone = engine.materialize(decide_single(candidates.filter(nw.col("rivals") == 1), incumbents, policy))
+    contested = candidates.filter(nw.col("rivals") > 1)
+    has_rivals = engine.count(contested.head(1)) > 0
+    children = candidates.select(nw.col("child").alias("account_id"))
+    roots = _as_roots(nodes.join(children, on="account_id", how="anti"), None)
+    frontier = engine.materialize(stack([roots, _below(lone.filter(nw.col("parent").is_null()), None)]))
+    levels = [frontier]
     for _ in range(policy.max_rounds):
-        reached = [_below(pending, frontier)]
+        reached = [_below(lone, frontier)]
         if has_rivals:
             decided = engine.materialize(decide_between(contested, stack(levels), incumbents, policy))
             reached.append(_below_any(decided, stack(levels)))
             contested = engine.materialize(contested.join(decided.select("child"), on="child", how="anti"))
-        done = frontier.select(nw.col("account_id").alias("parent"))
         frontier = engine.materialize(stack(reached))
         if not engine.count(frontier.head(1)):
             break
         levels.append(frontier)
-        pending = engine.materialize(pending.join(done, on="parent", how="anti"))
-    left = stack([pending.select("child"), contested.select("child")]).unique()
-    reached_all = stack(levels).select(nw.col("account_id").alias("child"))
-    return levels, candidates.join(left.join(reached_all, on="child", how="anti"), on="child", how="semi")
+    return levels
 
 
 def _as_roots(nodes: Frame, conflict: str | None) -> Frame:
@@ -198,9 +200,14 @@ def _below_any(decided: Frame, resolved: Frame) -> Frame:
 
 
 def _named(flat: Frame, nodes: Frame, members: set[str]) -> Frame:
+    """HIERARCHY: the levels with the name of each one's system; members of cycles are marked."""
+    roots = flat.filter(nw.col("depth") == 0).select("system_account_id")
     names = nodes.select(nw.col("account_id").alias("system_account_id"), nw.col("name").alias("system_name"))
-    conflict = nw.when(one_of(nw.col("account_id"), members)).then(nw.lit("CYCLE")).otherwise(nw.col("conflict"))
-    return conform(flat.with_columns(conflict=conflict).join(names, on="system_account_id", how="left"), HIERARCHY)
+    named = flat.join(names.join(roots, on="system_account_id", how="semi"), on="system_account_id", how="left")
+    if members:
+        marked = nw.when(one_of(nw.col("account_id"), members)).then(nw.lit("CYCLE"))
+        named = named.with_columns(conflict=nw.coalesce(marked, nw.col("conflict")))
+    return conform(named, HIERARCHY)
 
 
 def _check_closure(hierarchy: Frame, engine: Engine) -> None:

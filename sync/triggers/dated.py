@@ -9,7 +9,7 @@ import narwhals as nw
 from mappings.policy import RepPolicy
 from mappings.regulation import Dated, Law, Regulation
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, null, one_of, stack, text
+from sync.frames import cases, conform, null, one_of, stack, text
 from sync.hierarchy.forest import Forest
 from sync.identity.parties import live
 from sync.triggers.events import RAW
@@ -22,8 +22,8 @@ _MEMBERSHIPS = ("GPO_MEMBER", "ACO_PARTICIPANT", "CIN_MEMBER", "PHO_MEMBER")
 def fact_events(confirmed: Frame, since: str, as_of: str) -> Frame:
     """Contracts and strengths that began within the window, and contracts that ended."""
     line = nw.col("fact").str.ends_with("_strength")
-    known = [(nw.col("fact") == fact, kind) for fact, kind in _FACTS.items()]
-    kind = cases([*known, (line, "SERVICE_LINE_CHANGE")], null(TEXT))
+    known = nw.col("fact").replace_strict(list(_FACTS), list(_FACTS.values()), default=None, return_dtype=TEXT)
+    kind = nw.coalesce(known, nw.when(line).then(nw.lit("SERVICE_LINE_CHANGE")))
     rows = confirmed.with_columns(kind=kind).filter(~nw.col("kind").is_null())
     value = text(nw.col("fact"), " ", nw.col("category"), " ", nw.col("value"))
     began = _within(rows, "valid_from", since, as_of).with_columns(
@@ -132,7 +132,7 @@ def _person(email: str, day: str | None, old: str, new: str) -> dict[str, str | 
 
 
 def _within(rows: Frame, column: str, since: str, as_of: str) -> Frame:
-    return rows.filter(certain(nw.col(column) > since) & certain(nw.col(column) <= as_of))
+    return rows.filter(nw.col(column) > since, nw.col(column) <= as_of)
 
 
 def _raw(rows: Frame) -> Frame:

@@ -16,7 +16,7 @@ import narwhals as nw
 
 from mappings.policy import Mappings
 from sync.engine import Engine, Frame
-from sync.frames import certain, conform, stack
+from sync.frames import conform, stack
 from sync.hierarchy.forest import Forest, Linked
 from sync.triggers.affected import Surroundings, affected
 from sync.triggers.dated import closure_events, fact_events, membership_events, people_events, regulatory_events
@@ -48,9 +48,9 @@ def find_events(
     """Everything of the window that ends on an ISO date."""
     policy = mappings.policies.triggers
     since = window_start(policy, as_of)
-    moves = ownership_events(linked.world, linked.links, engine, linked.told)
+    moves = ownership_events(linked, forest.feed.released, engine)
     dated = dated_moves(forest, mappings.policies.hierarchy, policy, as_of, engine)
-    recent = dated.events.filter(certain(nw.col("effective_date") > since) | certain(nw.col("first_seen") > since))
+    recent = dated.events.filter((nw.col("effective_date") > since) | (nw.col("first_seen") > since))
     both = collapsed(_ownership(moves, dated.events), policy.flapping_days, engine)
     # Older ones only served to find flapping. A vendor's change counts as long as its delivery is the newest.
     old = dated.events.join(recent.select(*_SAME), on=_SAME, how="anti")

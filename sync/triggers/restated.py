@@ -11,7 +11,7 @@ import narwhals as nw
 
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, null, stack, text
+from sync.frames import cases, conform, null, stack, text
 from sync.triggers.events import RAW
 from sync.world import INT, TEXT, World
 
@@ -54,9 +54,7 @@ def restated_changes(world: World, links: Frame, at: Marks, engine: Engine) -> F
     ref = text(nw.col("feed"), ":", nw.col("file"), ":row ", nw.col("row").cast(TEXT))
     now = world.firms.select(*_KEY, *columns, "as_of", ref.alias("source_ref"))
     both = now.join(before, on=_KEY, how="inner")
-    moved = certain(nw.col(columns[0]) != nw.col(f"was_{columns[0]}"))
-    for name in columns[1:]:
-        moved = moved | certain(nw.col(name) != nw.col(f"was_{name}"))
+    moved = nw.any_horizontal(*(nw.col(name) != nw.col(f"was_{name}") for name in columns), ignore_nulls=True)
     linked = links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
     changed = engine.materialize(both.filter(moved).join(linked, on=_KEY, how="inner"))
     if not engine.count(changed.head(1)):
@@ -68,14 +66,14 @@ def restated_changes(world: World, links: Frame, at: Marks, engine: Engine) -> F
 
 
 def _text_change(changed: Frame, name: str, kind: str, detail: str) -> Frame:
-    rows = changed.filter(certain(nw.col(name) != nw.col(f"was_{name}")))
+    rows = changed.filter(nw.col(name) != nw.col(f"was_{name}"))
     return _event(rows, kind, nw.lit(detail), nw.col(f"was_{name}"), nw.col(name))
 
 
 def _payer_class(changed: Frame, at: Marks) -> Frame:
     """Government-heavy or not, by days: the basis that the feed has."""
     was, now = (_government(prefix, at) for prefix in ("was_", ""))
-    flipped = certain((now > at.gov_heavy_bp) != (was > at.gov_heavy_bp))
+    flipped = (now > at.gov_heavy_bp) != (was > at.gov_heavy_bp)
     old, new = _gov(was, at), _gov(now, at)
     return _event(changed.filter(flipped), "PAYER_CONTRACT", nw.lit("payer_class"), old, new)
 

@@ -7,7 +7,7 @@ import narwhals as nw
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, differs, first_by, stack, text
 from sync.hierarchy.climb import Deliveries, deliveries, tops
-from sync.hierarchy.edges import released
+from sync.hierarchy.forest import Linked
 from sync.world import TEXT, Schema, World
 
 EVENTS: Schema = {
@@ -27,17 +27,17 @@ all its members move, whether their own rows say so or not.
 """
 
 
-def ownership_events(world: World, links: Frame, engine: Engine, told: Deliveries | None = None) -> Frame:
-    """EVENTS between the two newest deliveries."""
-    told = told or deliveries(world, engine)
-    known = _moved(world, told, engine)
+def ownership_events(linked: Linked, released: Frame, engine: Engine) -> Frame:
+    """EVENTS between the two newest deliveries; `released` are firms that belong to no system by a word."""
+    told = linked.told or deliveries(linked.world, engine)
+    known = _moved(linked.world, released, told, engine)
     own = certain(nw.col("root") == nw.col("firm_id")) | nw.col("is_out")
     was_own = nw.col("old_root") == nw.col("firm_id")
     kind = cases([(own, "left_system"), (nw.col("old_root").is_null() | was_own, "joined_system")], "moved_system")
     ends = [known.select("feed", nw.col(name).alias("firm_id")) for name in ("firm_id", "root", "old_root")]
-    parties = links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
-    linked = engine.materialize(parties.join(stack(ends), on=_FIRM, how="semi"))
-    described = known.join(linked, on=_FIRM, how="inner").with_columns(
+    parties = linked.links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
+    ids = engine.materialize(parties.join(stack(ends), on=_FIRM, how="semi"))
+    described = known.join(ids, on=_FIRM, how="inner").with_columns(
         kind=kind,
         new_system=nw.when(~own).then(nw.col("root_name")),
         old_system=nw.when(~was_own).then(nw.col("old_name")),
@@ -46,7 +46,7 @@ def ownership_events(world: World, links: Frame, engine: Engine, told: Deliverie
     plain = described.filter(~((nw.col("kind") == "left_system") & nw.col("old_system").is_null()))
     once = first_by(plain, ["account_id"], _FIRM)
     for root, name in (("old_root", "old_account_id"), ("root", "new_account_id")):
-        systems = linked.select("feed", nw.col("firm_id").alias(root), nw.col("account_id").alias(name))
+        systems = ids.select("feed", nw.col("firm_id").alias(root), nw.col("account_id").alias(name))
         once = once.join(systems, on=["feed", root], how="left")
     return engine.materialize(conform(once, EVENTS))
 
@@ -54,7 +54,7 @@ def ownership_events(world: World, links: Frame, engine: Engine, told: Deliverie
 _FIRM = ["feed", "firm_id"]
 
 
-def _moved(world: World, told: Deliveries, engine: Engine) -> Frame:
+def _moved(world: World, released: Frame, told: Deliveries, engine: Engine) -> Frame:
     """Firms of both deliveries with another ultimate system now, `root` and `root_name`, than `old_root`, `old_name`.
 
     A blank is unknown, so that nobody moved, unless a word of the vendor says that there is none: `is_out`.
@@ -73,7 +73,7 @@ def _moved(world: World, told: Deliveries, engine: Engine) -> Frame:
         .join(now.roots, on=_SYSTEM, how="left")
         .join(past.rename({"vendor_id": "was_vendor_id"}), on=["feed", "was_vendor_id"], how="left")
         .filter(differs(nw.col("root"), nw.col("old_root")))
-        .join(released(world).select(*_FIRM, nw.lit(value=True).alias("is_out")), on=_FIRM, how="left")
+        .join(released.select(*_FIRM, nw.lit(value=True).alias("is_out")), on=_FIRM, how="left")
         .with_columns(is_out=certain(nw.col("is_out")))
         .filter(~nw.col("root").is_null() | nw.col("is_out"))
     )

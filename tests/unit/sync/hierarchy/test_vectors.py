@@ -57,7 +57,7 @@ def grown(engine: Engine) -> Callable[..., Grown]:
             edges=made,
             nodes=table,
             tree=tree,
-            feed=FeedEdges(edges=made, stubs=blanks, blanks=blanks),
+            feed=FeedEdges(edges=made, stubs=blanks, blanks=blanks, released=blanks),
             stated=None,
             status=statuses(none, engine.table([], SUCCESSIONS), engine),
         )
