@@ -11,7 +11,7 @@ import narwhals as nw
 
 from mappings.policy import Policies, RepPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, first_by, text
+from sync.frames import certain, text
 from sync.territory.capacity import capacity_on, on_leave
 from sync.world import INT, TEXT, World
 
@@ -31,41 +31,55 @@ def winner(policies: Policies) -> tuple[str, ...]:
     return tuple(rule.winner) if rule else ()
 
 
-def winning_books(
-    held: Frame, world: World, winner: Sequence[str], reps: RepPolicy, as_of: str, engine: Engine
-) -> Frame:
-    """`unit`, `email`, `because` of units with several owners; `held` as sync/territory/ownership.py makes it."""
-    root = cases([(nw.col("account_id") == nw.col("unit"), 1)], 0)
-    books = engine.materialize(
+def books_of(held: Frame) -> Frame:
+    """Who owns in which unit, `unit`, `email`: `records`, `open_cents` of them, `acquirer` = 1 with the unit's root.
+
+    `held` as sync/territory/ownership.py makes it.
+    """
+    root = nw.when(nw.col("account_id") == nw.col("unit")).then(nw.lit(1)).otherwise(nw.lit(0))
+    return (
         held.with_columns(root=root)
         .group_by("unit", "email")
         .agg(
-            nw.col("root").max().cast(INT).alias("acquirer"),
+            nw.len().cast(INT).alias("records"),
             nw.col("open_cents").sum().cast(INT).alias("open_cents"),
+            nw.col("root").max().cast(INT).alias("acquirer"),
         )
-        .with_columns(people=nw.len().over("unit"))
     )
-    contested = books.filter(nw.col("people") > 1)
-    if not winner or not engine.count(contested.head(1)):
-        return engine.table([], {"unit": TEXT, "email": TEXT, "because": TEXT})
-    columns = [_REASONS[name][0] for name in winner]
-    ranked = (
-        contested.join(_tenure(held, world, reps, engine), on=["unit", "email"], how="left")
-        .join(_room(held, world, reps, as_of, engine), on="email", how="left")
-        .with_columns(since=nw.coalesce("since", nw.lit("9999")), room=nw.coalesce("room", nw.lit(_NO_LIMIT)))
-        .with_columns(alike=nw.len().over("unit", *columns))
-    )
-    more = [_REASONS[name][0] for name in winner if _REASONS[name][1]]
-    best = first_by(engine.materialize(ranked), ["unit"], [*columns, "email"], descending=more)
+
+
+def winning_books(
+    books: Frame, held: Frame, world: World, winner: Sequence[str], reps: RepPolicy, as_of: str, engine: Engine
+) -> Frame:
+    """`unit`, `email`, `because` of units with several owners; `books` are those of `held`.
+
+    One reason after the other leaves those who are best by it, until nobody is alike: the later ones are seldom asked.
+    """
+    people = nw.len().over("unit")
+    left = engine.materialize(books.with_columns(people=people).filter(nw.col("people") > 1))
+    for name in winner:
+        if not engine.count(left.filter(nw.col("people") > 1).head(1)):
+            break
+        column, is_more, _ = _REASONS[name]
+        if column == "since":
+            left = left.join(_tenure(left, held, world, reps, engine), on=["unit", "email"], how="left")
+            left = left.with_columns(since=nw.coalesce("since", nw.lit("9999")))
+        elif column == "room":
+            left = left.join(_room(left, held, world, reps, as_of, engine), on="email", how="left")
+            left = left.with_columns(room=nw.coalesce("room", nw.lit(_NO_LIMIT)))
+        best = nw.col(column).max() if is_more else nw.col(column).min()
+        ranked = left.with_columns(best=best.over("unit")).filter(nw.col(column) == nw.col("best")).drop("best")
+        left = engine.materialize(ranked.with_columns(people=people))
     words = ", then ".join(_REASONS[name][2] for name in winner)
-    return best.filter(nw.col("alike") == 1).select(
+    return left.filter(nw.col("people") == 1).select(
         "unit", "email", text("wins the merged books: ", words).alias("because")
     )
 
 
-def _tenure(held: Frame, world: World, reps: RepPolicy, engine: Engine) -> Frame:
+def _tenure(left: Frame, held: Frame, world: World, reps: RepPolicy, engine: Engine) -> Frame:
     """`unit`, `email`, `since`: the earliest day from which a person is known to own, else began in the role."""
-    owned = held.select("connection", "record_id", "owner", "unit", "email")
+    rows = held.join(left.select("unit", "email"), on=["unit", "email"], how="semi")
+    owned = rows.select("connection", "record_id", "owner", "unit", "email")
     changes = world.field_changes.filter(nw.col("field") == "owner").select(
         "connection", "record_id", nw.col("new_value").alias("owner"), "changed_at"
     )
@@ -77,7 +91,7 @@ def _tenure(held: Frame, world: World, reps: RepPolicy, engine: Engine) -> Frame
     return joined.select("unit", "email", nw.coalesce("owned_since", "in_role").alias("since"))
 
 
-def _room(held: Frame, world: World, reps: RepPolicy, as_of: str, engine: Engine) -> Frame:
+def _room(left: Frame, held: Frame, world: World, reps: RepPolicy, as_of: str, engine: Engine) -> Frame:
     """`email`, `room`: open deals a person can still take on the date; who has no limit is left out.
 
     While ramping up that is of a part of the capacity, and on leave nothing.
@@ -89,7 +103,7 @@ def _room(held: Frame, world: World, reps: RepPolicy, as_of: str, engine: Engine
         if (limit := capacity_on(rep, as_of, reps.ramp_capacity_bp)) or absent
     ]
     limits = engine.table(rows, {"email": TEXT, "capacity": INT})
-    people = held.select("connection", "owner", "email").unique()
+    people = held.join(left.select("email"), on="email", how="semi").select("connection", "owner", "email").unique()
     open_ones = world.opportunities.filter(~certain(nw.col("is_closed"))).select("connection", "owner")
     carried = (
         open_ones.join(people, on=["connection", "owner"], how="inner")

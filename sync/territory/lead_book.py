@@ -58,13 +58,12 @@ class LeadBook:
         self._authority = _by_account(engine.rows(_records(sources, engine)), key="org")
         known = [self._known(row) for row in self._rows.values()]
         self._register = Register(known)
-        geo = engine.rows(state_owners("GEO", policies.territories, policies.reps, engine))
         self.basis = Basis(
             policy=policies.leads,
             authority=policies.authority,
             conflicts=policies.holds.conflicts,
             people=_people(sources, engine),
-            geo={row["unit_state"]: row["email"] for row in geo},
+            geo=state_owners("GEO", policies.territories, policies.reps),
         )
 
     @property

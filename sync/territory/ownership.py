@@ -6,17 +6,17 @@ and unknown people never own. Where no step names anyone, the owner stays as it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
 
 from mappings.policy import RepPolicy, TerritoryPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, first_by, stack, text
+from sync.frames import cases, certain, conform, first_by, one_of, stack, text
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
-from sync.territory.books import winning_books
+from sync.territory.books import books_of, winning_books
 from sync.territory.people import eligible_people, state_owners, territory_of_state
 from sync.territory.units import REGIONAL_ROLE, Tree, coverage_units
 from sync.world import TEXT, Schema, World
@@ -55,14 +55,15 @@ def assign_owners(
     people = engine.materialize(eligible_people(book.world, reps, engine))
     tree = Tree(accounts=book.accounts, hierarchy=book.hierarchy, recorded=book.recorded, gone=book.gone)
     units = engine.materialize(coverage_units(tree, policy, engine))
-    held = engine.materialize(_held_records(book, units, people))
+    held = engine.materialize(_held_records(book, units, people, engine))
+    books = engine.materialize(books_of(held))
     steps = {
         "named": lambda: _named(book, units, policy, engine),
         "root_owner": lambda: _root_owner(held),
-        "merged_books": lambda: winning_books(held, book.world, winner, reps, as_of, engine),
-        "majority_owner": lambda: _majority_owner(held),
-        "state_primary": lambda: _by_state(units, state_owners("PRIMARY", policy, reps, engine), "PRIMARY"),
-        "state_geo": lambda: _by_state(units, state_owners("GEO", policy, reps, engine), "GEO"),
+        "merged_books": lambda: winning_books(books, held, book.world, winner, reps, as_of, engine),
+        "majority_owner": lambda: _majority_owner(books),
+        "state_primary": lambda: _by_state(units, state_owners("PRIMARY", policy, reps), "PRIMARY", engine),
+        "state_geo": lambda: _by_state(units, state_owners("GEO", policy, reps), "GEO", engine),
     }
     parts = [_step(steps[name](), name, index) for index, name in enumerate(policy.owner_order)]
     eligible = stack(parts).join(people, on="email", how="inner")
@@ -70,17 +71,21 @@ def assign_owners(
     return engine.materialize(_per_account(units, chosen, territory_of_state(policy, engine)))
 
 
-def _held_records(book: Book, units: Frame, people: Frame) -> Frame:
+def _held_records(book: Book, units: Frame, people: Frame, engine: Engine) -> Frame:
     """Live records with an eligible owner, with their unit, the person and the open pipeline."""
-    users = book.world.users.select("connection", nw.col("user_id").alias("owner"), "email").join(
-        people.select("email"), on="email", how="semi"
+    users = engine.materialize(
+        book.world.users.select("connection", nw.col("user_id").alias("owner"), "email").join(
+            people.select("email"), on="email", how="semi"
+        )
     )
     pipeline = (
         book.world.opportunities.filter(~certain(nw.col("is_closed")), ~nw.col("record_id").is_null())
         .group_by("connection", "record_id")
         .agg(nw.col("amount_cents").sum().alias("open_cents"))
     )
-    linked = book.links.select(
+    # Half of all links are a vendor's: left out before the join, they cost it nothing.
+    connections = [row["connection"] for row in engine.rows(users.select("connection").unique())]
+    linked = book.links.filter(one_of(nw.col("source"), connections)).select(
         nw.col("source").alias("connection"), nw.col("source_id").alias("record_id"), "account_id"
     )
     records = live(book.world.records).select("connection", "record_id", "owner")
@@ -90,15 +95,16 @@ def _held_records(book: Book, units: Frame, people: Frame) -> Frame:
         on="account_id",
         how="inner",
     )
-    trust = cases([(nw.col("connection") == "salesforce", 0), (nw.col("connection") == "hubspot", 1)], 2)
     return with_unit.join(pipeline, on=["connection", "record_id"], how="left").with_columns(
-        trust=trust, open_cents=nw.coalesce("open_cents", nw.lit(0))
+        open_cents=nw.coalesce("open_cents", nw.lit(0))
     )
 
 
 def _named(book: Book, units: Frame, policy: TerritoryPolicy, engine: Engine) -> Frame:
     """Owners that the policy names for an account, by vendor or record id; the root's own entry comes first."""
     rows = [{"source_id": key, "email": email.lower()} for key, email in sorted(policy.named_accounts.items())]
+    if not rows:
+        return engine.table([], _CHOICE)
     named = engine.table(rows, {"source_id": TEXT, "email": TEXT})
     linked = named.join(book.links.select("source_id", "account_id"), on="source_id", how="inner")
     members = linked.join(units.select("account_id", "unit"), on="account_id", how="inner").with_columns(
@@ -110,24 +116,26 @@ def _named(book: Book, units: Frame, policy: TerritoryPolicy, engine: Engine) ->
 
 def _root_owner(held: Frame) -> Frame:
     """Whoever owns the record of the unit's root; Salesforce first where two CRMs name two people."""
-    roots = held.filter(nw.col("account_id") == nw.col("unit"))
+    trust = cases([(nw.col("connection") == "salesforce", 0), (nw.col("connection") == "hubspot", 1)], 2)
+    roots = held.filter(nw.col("account_id") == nw.col("unit")).with_columns(trust=trust)
     first = first_by(roots, ["unit"], ["trust", "connection", "record_id"])
     because = text("owns ", nw.col("connection"), ":", nw.col("record_id"), ", the unit's own record")
     return first.select("unit", "email", because.alias("because"))
 
 
-def _majority_owner(held: Frame) -> Frame:
+def _majority_owner(books: Frame) -> Frame:
     """Whoever owns most records of the unit, then the larger open pipeline, then the lower e-mail."""
-    books = held.group_by("unit", "email").agg(
-        nw.len().cast(nw.Int64()).alias("records"), nw.col("open_cents").sum().alias("open_cents")
-    )
     first = first_by(books, ["unit"], ["records", "open_cents", "email"], descending=["records", "open_cents"])
     because = text("owns most records of the unit: ", nw.col("records").cast(TEXT))
     return first.select("unit", "email", because.alias("because"))
 
 
-def _by_state(units: Frame, owners: Frame, role: str) -> Frame:
+def _by_state(units: Frame, by_state: Mapping[str, str], role: str, engine: Engine) -> Frame:
     """The representative of the root's state; where that is unknown, of the state with most members."""
+    if not by_state:
+        return engine.table([], _CHOICE)
+    rows = [{"unit_state": state, "email": email} for state, email in sorted(by_state.items())]
+    owners = engine.table(rows, {"unit_state": TEXT, "email": TEXT})
     counting = units.filter(~nw.col("state").is_null(), ~nw.col("unit").is_null(), ~nw.col("is_gone"))
     known = counting.with_columns(
         is_root=nw.when(nw.col("account_id") == nw.col("unit")).then(nw.lit(1)).otherwise(nw.lit(0))

@@ -29,8 +29,8 @@ def native_users(world: World) -> Frame:
     return first.select("connection", nw.col("email").alias("owner_email"), nw.col("user_id").alias("native_owner"))
 
 
-def state_owners(role: str, policy: TerritoryPolicy, reps: RepPolicy, engine: Engine) -> Frame:
-    """`unit_state`, `email`: the one representative with that role in a state; two leave the state without.
+def state_owners(role: str, policy: TerritoryPolicy, reps: RepPolicy) -> dict[str, str]:
+    """State to the e-mail of the one representative with that role in it; two leave the state without.
 
     For GEO the owner that a territory names comes first.
     """
@@ -43,8 +43,7 @@ def state_owners(role: str, policy: TerritoryPolicy, reps: RepPolicy, engine: En
     if role == "GEO":
         owned = [t for t in policy.territories if t.active and t.owner]
         chosen |= {state: territory.owner.lower() for territory in owned for state in territory.states}
-    rows = [{"unit_state": state, "email": email} for state, email in sorted(chosen.items())]
-    return engine.table(rows, {"unit_state": TEXT, "email": TEXT})
+    return chosen
 
 
 def territory_of_state(policy: TerritoryPolicy, engine: Engine) -> Frame:

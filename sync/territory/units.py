@@ -48,7 +48,7 @@ def coverage_units(tree: Tree, policy: TerritoryPolicy, engine: Engine) -> Frame
     """UNITS of every account of the hierarchy."""
     base = _with_regions(tree, policy, engine)
     named = base.join(tree.accounts.select("account_id", "state"), on="account_id", how="left")
-    if tree.gone is not None:
+    if tree.gone is not None and engine.count(tree.gone.head(1)):
         named = _handed_over(named, tree.gone, base)
     else:
         named = named.with_columns(is_gone=nw.lit(value=False))

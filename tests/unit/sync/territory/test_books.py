@@ -9,7 +9,7 @@ import pytest
 from jobs.engines import PolarsEngine
 from mappings.load import load
 from mappings.policy import RepPolicy
-from sync.territory.books import winner, winning_books
+from sync.territory.books import books_of, winner, winning_books
 from sync.world import INT, TEXT
 from tests.fixtures.small_world import world
 
@@ -37,7 +37,8 @@ def wins(
     ann = {"email": ANN, "name": "Ann", "role": "PRIMARY", "capacity": capacity, "since": since, **(ann or {})}
     bob = {"email": BOB, "name": "Bob", "role": "PRIMARY", **(bob or {})}
     reps = RepPolicy.model_validate({"policy": HEADER, "reps": [ann, bob]})
-    found = winning_books(ENGINE.table(list(records), SCHEMA), world(**tables), WINNER, reps, AS_OF, ENGINE)
+    held = ENGINE.table(list(records), SCHEMA)
+    found = winning_books(books_of(held), held, world(**tables), WINNER, reps, AS_OF, ENGINE)
     return {row["unit"]: row["email"] for row in ENGINE.rows(found)}
 
 
