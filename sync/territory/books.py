@@ -5,7 +5,7 @@ Where none of the reasons tells the first two apart, nobody wins here and the ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import narwhals as nw
 
@@ -48,6 +48,17 @@ def books_of(held: Frame) -> Frame:
     )
 
 
+def best_of_unit(rows: Frame, order: Sequence[str], *, most: Collection[str] = ()) -> Frame:
+    """The rows of each unit with the lowest value of the first column, of those the lowest of the next, and so on.
+
+    `most` are columns whose highest value is the best. For columns without nulls: an aggregate is a fifth of a sort.
+    """
+    for column in order:
+        best = nw.col(column).max() if column in most else nw.col(column).min()
+        rows = rows.with_columns(best=best.over("unit")).filter(nw.col(column) == nw.col("best")).drop("best")
+    return rows
+
+
 def winning_books(
     books: Frame, held: Frame, world: World, winner: Sequence[str], reps: RepPolicy, as_of: str, engine: Engine
 ) -> Frame:
@@ -67,9 +78,9 @@ def winning_books(
         elif column == "room":
             left = left.join(_room(left, held, world, reps, as_of, engine), on="email", how="left")
             left = left.with_columns(room=nw.coalesce("room", nw.lit(_NO_LIMIT)))
-        best = nw.col(column).max() if is_more else nw.col(column).min()
-        ranked = left.with_columns(best=best.over("unit")).filter(nw.col(column) == nw.col("best")).drop("best")
-        left = engine.materialize(ranked.with_columns(people=people))
+        left = engine.materialize(
+            best_of_unit(left, [column], most=[column] if is_more else []).with_columns(people=people)
+        )
     words = ", then ".join(_REASONS[name][2] for name in winner)
     return left.filter(nw.col("people") == 1).select(
         "unit", "email", text("wins the merged books: ", words).alias("because")

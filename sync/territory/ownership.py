@@ -16,7 +16,7 @@ from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, first_by, one_of, stack, text
 from sync.identity.parties import live
 from sync.segmentation.tiers import json_text
-from sync.territory.books import books_of, winning_books
+from sync.territory.books import best_of_unit, books_of, winning_books
 from sync.territory.people import eligible_people, state_owners, territory_of_state
 from sync.territory.units import REGIONAL_ROLE, Tree, coverage_units
 from sync.world import TEXT, Schema, World
@@ -67,7 +67,7 @@ def assign_owners(
     }
     parts = [_step(steps[name](), name, index) for index, name in enumerate(policy.owner_order)]
     eligible = stack(parts).join(people, on="email", how="inner")
-    chosen = engine.materialize(first_by(eligible, ["unit"], ["step", "email"]))
+    chosen = engine.materialize(best_of_unit(eligible, ["step", "email"]))
     return engine.materialize(_per_account(units, chosen, territory_of_state(policy, engine)))
 
 
@@ -118,14 +118,14 @@ def _root_owner(held: Frame) -> Frame:
     """Whoever owns the record of the unit's root; Salesforce first where two CRMs name two people."""
     trust = cases([(nw.col("connection") == "salesforce", 0), (nw.col("connection") == "hubspot", 1)], 2)
     roots = held.filter(nw.col("account_id") == nw.col("unit")).with_columns(trust=trust)
-    first = first_by(roots, ["unit"], ["trust", "connection", "record_id"])
+    first = best_of_unit(roots, ["trust", "connection", "record_id"])
     because = text("owns ", nw.col("connection"), ":", nw.col("record_id"), ", the unit's own record")
     return first.select("unit", "email", because.alias("because"))
 
 
 def _majority_owner(books: Frame) -> Frame:
     """Whoever owns most records of the unit, then the larger open pipeline, then the lower e-mail."""
-    first = first_by(books, ["unit"], ["records", "open_cents", "email"], descending=["records", "open_cents"])
+    first = best_of_unit(books, ["records", "open_cents", "email"], most=["records", "open_cents"])
     because = text("owns most records of the unit: ", nw.col("records").cast(TEXT))
     return first.select("unit", "email", because.alias("because"))
 
@@ -141,7 +141,7 @@ def _by_state(units: Frame, by_state: Mapping[str, str], role: str, engine: Engi
         is_root=nw.when(nw.col("account_id") == nw.col("unit")).then(nw.lit(1)).otherwise(nw.lit(0))
     )
     counted = known.group_by("unit", "state").agg(nw.len().alias("members"), nw.col("is_root").max())
-    first = first_by(counted, ["unit"], ["is_root", "members", "state"], descending=["is_root", "members"])
+    first = best_of_unit(counted, ["is_root", "members", "state"], most=["is_root", "members"])
     placed = first.select("unit", nw.col("state").alias("unit_state")).join(owners, on="unit_state", how="inner")
     because = text(f"{role} representative of ", nw.col("unit_state"))
     return placed.select("unit", "email", because.alias("because"))
