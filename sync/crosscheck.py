@@ -18,9 +18,9 @@ from rapidfuzz import fuzz
 from mappings.policy import SurvivorshipPolicy
 from sync.engine import Engine, Frame
 from sync.enrichment import DISAGREES, EXPIRED
-from sync.frames import count_where, text
+from sync.frames import text
 from sync.problem import Problem, Severity
-from sync.world import World
+from sync.world import INT, World
 
 SHOWN = 20  # accounts named in a problem that is counted
 CONTRADICTIONS = 200  # changes of ownership listed one by one
@@ -36,9 +36,7 @@ def field_problems(doubts: Frame, engine: Engine) -> tuple[Problem, ...]:
     flags = [name for name in doubts.collect_schema().names() if name.startswith((DISAGREES, EXPIRED))]
     if not flags:
         return ()
-    [counted] = engine.rows(
-        doubts.select(nw.len().alias("accounts"), *(count_where(nw.col(name)).alias(name) for name in flags))
-    )
+    [counted] = engine.rows(doubts.select(nw.len().alias("accounts"), nw.col(*flags).cast(INT).sum()))
     return tuple(_field_problem(name, doubts, counted, engine) for name in flags if counted[name])
 
 

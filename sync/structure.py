@@ -12,7 +12,7 @@ from sync.authority.decide import questions
 from sync.authority.resolve import answers
 from sync.engine import Engine, Frame
 from sync.hierarchy.forest import Forest, Linked
-from sync.hierarchy.latency import LATENCY, latency
+from sync.hierarchy.latency import latency
 from sync.hierarchy.stated import AFFILIATIONS, WATCH
 from sync.triggers.find import Happened
 from sync.world import World
@@ -38,7 +38,7 @@ def structure(
 ) -> Structure:
     """The tables of one run, side by side."""
     fewest = int(policies.tiers.classify.get("idn", {}).get("min_hospitals", 6))
-    kinds = archetypes(forest, linked.accounts, fewest, engine)
+    kinds = archetypes(forest, linked.accounts, fewest)
     stated = forest.stated
     return Structure(
         edges=forest.edges,
@@ -63,11 +63,14 @@ def lags(forest: Forest, desired: Frame, world: World, policy: HierarchyPolicy, 
         "first_seen",
     )
     chosen = forest.tree.hierarchy.filter(nw.col("conflict").is_null())
+    # The few dated edges on the left: a semi join would look up every account of the tree.
     dated = engine.materialize(
-        edges.join(chosen, on=["account_id", "parent_account_id", "source_ref"], how="semi").drop("source_ref")
+        edges.join(
+            chosen.select("account_id", "parent_account_id", "source_ref"),
+            on=["account_id", "parent_account_id", "source_ref"],
+            how="inner",
+        ).drop("source_ref")
     )
-    if not engine.count(dated.head(1)):
-        return engine.table([], LATENCY)
     shown = world.records.select("connection", "record_id", nw.col("parent").alias("crm_parent"))
     wanted = (
         desired.filter(nw.col("parent__kind") == "value")
@@ -75,4 +78,4 @@ def lags(forest: Forest, desired: Frame, world: World, policy: HierarchyPolicy, 
         .select("connection", "record_id", "account_id", nw.col("parent").alias("native_parent"))
         .join(shown, on=["connection", "record_id"], how="inner")
     )
-    return latency(dated, engine.materialize(wanted), world.field_changes, policy, as_of, engine)
+    return latency(dated, wanted, world.field_changes, policy, as_of, engine)

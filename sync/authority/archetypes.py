@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from sync.engine import Engine, Frame
-from sync.frames import cases, count_where, one_of
+from sync.engine import Frame
+from sync.frames import cases, count_where, one_of, stack
 from sync.hierarchy.forest import Forest
 from sync.hierarchy.status import gone
 from sync.segmentation.members import with_traits
-from sync.world import BOOL, TEXT, Schema
+from sync.world import TEXT, Schema
 
 ARCHETYPES: Schema = {"account_id": TEXT, "system_account_id": TEXT, "archetype": TEXT}
 """One row per account; the archetypes are those of mappings/structure_policy.py."""
@@ -17,7 +17,7 @@ ARCHETYPES: Schema = {"account_id": TEXT, "system_account_id": TEXT, "archetype"
 _PLATFORMS = ("MSO_PLATFORM", "PE_PLATFORM")
 
 
-def archetypes(forest: Forest, accounts: Frame, min_hospitals: int, engine: Engine) -> Frame:
+def archetypes(forest: Forest, accounts: Frame, min_hospitals: int) -> Frame:
     """ARCHETYPES. A system is an IDN from `min_hospitals` hospitals on; closed ones do not count."""
     traits = with_traits(accounts).select("account_id", nw.col("kind").alias("trait"), "cah")
     tree = forest.tree.hierarchy.select("account_id", "system_account_id", "basis").join(
@@ -28,7 +28,7 @@ def archetypes(forest: Forest, accounts: Frame, min_hospitals: int, engine: Engi
         count_where(nw.col("trait") == "HOSPITAL").alias("hospitals"), nw.len().alias("members")
     )
     table = tree.join(sums, on="system_account_id", how="left")
-    table = table.join(_platforms(forest, engine), on="system_account_id", how="left")
+    table = table.join(_platforms(forest), on="system_account_id", how="left")
     table = table.join(_shared(forest), on="account_id", how="left")
     found = cases(
         [
@@ -44,15 +44,14 @@ def archetypes(forest: Forest, accounts: Frame, min_hospitals: int, engine: Engi
     return table.select("account_id", "system_account_id", found.alias("archetype"))
 
 
-def _platforms(forest: Forest, engine: Engine) -> Frame:
+def _platforms(forest: Forest) -> Frame:
     """`system_account_id`, `is_platform`: management companies, and roots that a financial sponsor stands behind."""
-    named = forest.nodes.filter(one_of(nw.col("kind"), _PLATFORMS)).select("account_id")
-    roots = [row["account_id"] for row in engine.rows(named)]
+    roots = [forest.nodes.filter(one_of(nw.col("kind"), _PLATFORMS)).select("account_id")]
     if forest.stated is not None:
-        sponsored = forest.stated.affiliations.filter(nw.col("kind") == "FINANCIAL_SPONSOR").select("account_id")
-        roots += [row["account_id"] for row in engine.rows(sponsored)]
-    rows = [{"system_account_id": root, "is_platform": True} for root in sorted(set(roots))]
-    return engine.table(rows, {"system_account_id": TEXT, "is_platform": BOOL})
+        kind = nw.col("kind")
+        roots.append(forest.stated.affiliations.filter(kind == "FINANCIAL_SPONSOR").select("account_id"))
+    named = stack(roots).unique().rename({"account_id": "system_account_id"})
+    return named.with_columns(is_platform=nw.lit(value=True))
 
 
 def _shared(forest: Forest) -> Frame:

@@ -15,7 +15,7 @@ import narwhals as nw
 
 from mappings.structure_policy import AuthorityNeed, AuthorityPolicy
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, first_by, stack
+from sync.frames import cases, certain, conform, first_by, stack, text
 from sync.world import INT, TEXT, Schema
 
 NEEDS: Schema = {"need": INT, "function": TEXT, "service_line": TEXT, "category": TEXT, "amount_cents": INT}
@@ -166,15 +166,23 @@ def _holder() -> nw.Expr:
 
 
 def _default_level(policy: AuthorityPolicy) -> nw.Expr:
-    pairs = [
-        (
-            (nw.col("archetype") == line.archetype)
-            & (nw.lit(line.function == "ALL") | (nw.col("function") == line.function)),
-            line.level,
-        )
-        for line in policy.defaults
+    """The level of the first default that fits the archetype and the function, else the system's."""
+    general: dict[str, str] = {}
+    special: dict[str, str] = {}
+    for line in policy.defaults:
+        if line.archetype in general:
+            continue  # one for all functions came before it
+        if line.function == "ALL":
+            general[line.archetype] = line.level
+        else:
+            special.setdefault(f"{line.archetype}|{line.function}", line.level)
+    asked = text(nw.col("archetype"), "|", nw.col("function"))
+    levels = [
+        key.replace_strict(list(given), list(given.values()), default=None, return_dtype=TEXT)
+        for key, given in ((asked, special), (nw.col("archetype"), general))
+        if given
     ]
-    return cases(pairs, "SYSTEM")
+    return nw.coalesce(*levels, nw.lit("SYSTEM"))
 
 
 def defaults_to_system(policy: AuthorityPolicy, function: str) -> bool:

@@ -63,8 +63,8 @@ def latency(dated: Frame, shown: Frame, changes: Frame, policy: HierarchyPolicy,
         [(~there, nw.lit(None, dtype=TEXT)), (nw.col("changed_on") > nw.col("effective_from"), nw.col("changed_on"))],
         nw.col("effective_from"),
     )
-    ready = engine.materialize(last.with_columns(applied_on=applied).select(*_INPUT, nw.lit(as_of).alias("as_of")))
-    counted = engine.materialize(engine.map_batches(ready, count_days, _LAGS))
+    ready = last.with_columns(applied_on=applied).select(*_INPUT, nw.lit(as_of).alias("as_of"))
+    counted = engine.map_batches(ready, count_days, _LAGS)
     late = nw.col("latency_days") > policy.update_sla_days
     note = text(
         "source lag ", nw.col("source_lag_days").cast(TEXT), " d, own lag ", nw.col("own_lag_days").cast(TEXT), " d"

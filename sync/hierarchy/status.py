@@ -37,8 +37,7 @@ def statuses(confirmed: Frame, successions: Frame, engine: Engine) -> Frame:
         nw.when(nw.col("valid_from") != "").then(nw.col("valid_from")).alias("since"),
         nw.col("fact_source").alias("source_ref"),
     )
-    stated = engine.materialize(facts.filter(one_of(nw.col("status"), STATES)))
-    passed = engine.materialize(conform(successions, SUCCESSIONS))
+    stated, passed = facts.filter(one_of(nw.col("status"), STATES)), conform(successions, SUCCESSIONS)
     merged = passed.join(stated, on="account_id", how="anti").select(
         "account_id",
         nw.lit("MERGED").alias("status"),
@@ -47,7 +46,7 @@ def statuses(confirmed: Frame, successions: Frame, engine: Engine) -> Frame:
     )
     rows = engine.materialize(stack([stated, merged]).filter(nw.col("status") != "ACTIVE"))
     if not engine.count(rows.head(1)):
-        return engine.materialize(conform(rows, STATUS))
+        return conform(rows, STATUS)
     gone = rows.filter(one_of(nw.col("status"), GONE)).select("account_id")
     heirs = _last_of_chain(passed.join(gone, on="account_id", how="semi"), engine)
     return engine.materialize(conform(rows.join(heirs, on="account_id", how="left"), STATUS))

@@ -89,8 +89,8 @@ def winning_books(
 
 def _tenure(left: Frame, held: Frame, world: World, reps: RepPolicy, engine: Engine) -> Frame:
     """`unit`, `email`, `since`: the earliest day from which a person is known to own, else began in the role."""
-    rows = held.join(left.select("unit", "email"), on=["unit", "email"], how="semi")
-    owned = rows.select("connection", "record_id", "owner", "unit", "email")
+    alike = held.join(left.select("unit", "email"), on=["unit", "email"], how="semi")
+    owned = alike.select("connection", "record_id", "owner", "unit", "email")
     changes = world.field_changes.filter(nw.col("field") == "owner").select(
         "connection", "record_id", nw.col("new_value").alias("owner"), "changed_at"
     )
@@ -121,5 +121,5 @@ def _room(left: Frame, held: Frame, world: World, reps: RepPolicy, as_of: str, e
         .group_by("email")
         .agg(nw.len().cast(INT).alias("carried"))
     )
-    left = nw.col("capacity") - nw.coalesce("carried", nw.lit(0))
-    return limits.join(carried, on="email", how="left").select("email", left.alias("room"))
+    room = nw.col("capacity") - nw.coalesce("carried", nw.lit(0))
+    return limits.join(carried, on="email", how="left").select("email", room.alias("room"))

@@ -197,7 +197,7 @@ def _table(sources: Sources, engine: Engine) -> Frame:
     """One row per account: names and keys, system, tier, owner, motion, queue, and what became of it."""
     found, policies = sources.found, sources.policies
     linked = _linked(sources)
-    kinds = archetypes(sources.forest, linked.accounts, int(policies.tiers.classify["idn"]["min_hospitals"]), engine)
+    kinds = archetypes(sources.forest, linked.accounts, int(policies.tiers.classify["idn"]["min_hospitals"]))
     tree = found.hierarchy.select("account_id", "parent_account_id", "system_account_id", "system_name", "path")
     sizes = tree.group_by("system_account_id").agg(nw.len().cast(nw.Int64()).alias("members"))
     own = found.accounts.select(
