@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 
 from sync.engine import Engine, Frame
-from sync.frames import cases, certain, conform, differs, first_by, stack, text
+from sync.frames import cases, certain, conform, differs, first_by, stack
 from sync.hierarchy.climb import Deliveries, deliveries, tops
 from sync.hierarchy.forest import Linked
 from sync.world import TEXT, Schema, World
@@ -41,7 +41,9 @@ def ownership_events(linked: Linked, released: Frame, engine: Engine) -> Frame:
         kind=kind,
         new_system=nw.when(~own).then(nw.col("root_name")),
         old_system=nw.when(~was_own).then(nw.col("old_name")),
-        source_ref=text(nw.col("feed"), ":", nw.col("file"), ":row ", nw.col("row").cast(TEXT)),
+        source_ref=nw.concat_str(
+            [nw.col("feed"), nw.lit(":"), nw.col("file"), nw.lit(":row "), nw.col("row").cast(TEXT)]
+        ),
     )
     plain = described.filter(~((nw.col("kind") == "left_system") & nw.col("old_system").is_null()))
     once = first_by(plain, ["account_id"], _FIRM)

@@ -170,6 +170,20 @@ def test_a_parent_without_a_row_of_its_own_is_a_stub() -> None:
     assert len(only["parent"]) == 16
 
 
+def test_a_parent_that_two_vendors_number_alike_is_a_stub_of_each() -> None:
+    engine = PolarsEngine()
+    firms = [firm("1", "H", idn_id="9", feed="definitive"), firm("2", "G", idn_id="9", feed="definitive_groups")]
+    linked = [
+        {"source": row["feed"], "source_id": row["firm_id"], "account_id": f"acc{row['firm_id']}"} for row in firms
+    ]
+    found = feed_edges(world(firms=firms), engine.table(linked, LINKED), engine)
+    parents = {row["child"]: row["parent"] for row in engine.rows(found.edges)}
+    stubs = {row["feed"]: row["account_id"] for row in engine.rows(found.stubs)}
+    assert engine.count(found.edges) == 2
+    assert parents == {"acc1": stubs["definitive"], "acc2": stubs["definitive_groups"]}
+    assert parents["acc1"] != parents["acc2"]
+
+
 def test_a_system_that_goes_blank_is_carried_on_and_reported_never_detached() -> None:
     before = firm("1", "H", idn_id="3", idn_parent_id="3", file="old.csv")
     edges, blanks = from_feed(firms=[firm("1", "H"), system("3", "S")], previous_firms=[before, system("3", "S")])
