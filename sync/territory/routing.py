@@ -23,10 +23,13 @@ _OF_ACCOUNT = {
 
 def route(table: Frame, policy: RoutingPolicy) -> Frame:
     """Adds `routing_queue`, `routing_rule` from the columns `<fact>__lo` and `<fact>__hi`; unknown never matches."""
-    holds = [(is_true(column(parse(rule.when))), rule) for rule in policy.rules]
-    queue = cases([(condition, rule.queue) for condition, rule in holds], policy.default_queue)
-    name = cases([(condition, rule.id) for condition, rule in holds], "default")
-    return table.with_columns(routing_queue=queue, routing_rule=name)
+    holds = {f"__rule_{i}": is_true(column(parse(rule.when))) for i, rule in enumerate(policy.rules)}
+    asked = table.with_columns(**holds) if holds else table
+    queue = cases(
+        [(nw.col(name), rule.queue) for name, rule in zip(holds, policy.rules, strict=True)], policy.default_queue
+    )
+    rule_id = cases([(nw.col(name), rule.id) for name, rule in zip(holds, policy.rules, strict=True)], "default")
+    return asked.with_columns(routing_queue=queue, routing_rule=rule_id).drop(*holds)
 
 
 def routing_facts(policy: RoutingPolicy) -> tuple[str, ...]:
