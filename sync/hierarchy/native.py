@@ -9,6 +9,8 @@ from sync.frames import stack
 
 ONE, SEVERAL = "one", "several"
 
+_FOUND = ("connection", "parent_account_id", "native_parent", "parent_records", "found_at")
+
 
 def native_parents(hierarchy: Frame, records: Frame, max_depth: int, engine: Engine) -> Frame:
     """Per `connection` and `parent_account_id`: `native_parent`, `parent_records` ('one' or 'several'), `found_at`.
@@ -16,38 +18,31 @@ def native_parents(hierarchy: Frame, records: Frame, max_depth: int, engine: Eng
     `records` has connection, record_id, account_id of live records. An ancestor with several records in a CRM stops the
     climb and gives no id: which of the duplicates is meant is not for us to guess. No row = nobody up there.
     """
-    parents = hierarchy.filter(~nw.col("parent_account_id").is_null()).select("parent_account_id").unique()
-    counted = records.group_by("connection", "account_id").agg(
+    edges = hierarchy.filter(~nw.col("parent_account_id").is_null())
+    above = edges.select(nw.col("parent_account_id").alias("account_id"))
+    holders = records.join(above, on="account_id", how="semi")  # of nobody's parent nothing is asked
+    counted = holders.group_by("connection", "account_id").agg(
         nw.len().alias("holders"), nw.col("record_id").min().alias("native_parent")
     )
     is_single = nw.col("holders") == 1
     single = engine.materialize(
-        counted.join(parents.rename({"parent_account_id": "account_id"}), on="account_id", how="semi").select(
+        counted.select(
             "connection",
             nw.col("account_id").alias("found_at"),
             nw.when(is_single).then(nw.col("native_parent")).alias("native_parent"),
             nw.when(is_single).then(nw.lit(ONE)).otherwise(nw.lit(SEVERAL)).alias("parent_records"),
         )
     )
-    connections = records.select("connection").unique()
-    climbing = engine.materialize(
-        parents.join(connections, how="cross").with_columns(nw.col("parent_account_id").alias("found_at"))
-    )
-    ups = engine.materialize(
-        hierarchy.filter(~nw.col("parent_account_id").is_null())
-        .select(nw.col("account_id").alias("found_at"), nw.col("parent_account_id").alias("next"))
-        .join(climbing.select("found_at").unique(), on="found_at", how="semi")
-    )
+    ups = edges.select(nw.col("account_id").alias("found_at"), nw.col("parent_account_id").alias("next"))
+    parents = edges.select("parent_account_id").unique().with_columns(found_at=nw.col("parent_account_id"))
+    climbing = parents.join(records.select("connection").unique(), how="cross")
     found = []
     for _ in range(max_depth):
-        here = climbing.join(single, on=["connection", "found_at"], how="inner")
-        found.append(engine.materialize(here))
-        missing = climbing.join(here.select("connection", "found_at"), on=["connection", "found_at"], how="anti")
-        climbing = engine.materialize(
-            missing.join(ups, on="found_at", how="inner").select(
-                "parent_account_id", "connection", nw.col("next").alias("found_at")
-            )
-        )
+        looked = engine.materialize(climbing.join(single, on=["connection", "found_at"], how="left"))
+        found.append(looked.filter(~nw.col("parent_records").is_null()).select(*_FOUND))
+        missing = looked.filter(nw.col("parent_records").is_null())
+        up = missing.join(ups, on="found_at", how="inner")
+        climbing = up.select("parent_account_id", "connection", nw.col("next").alias("found_at"))
         if not engine.count(climbing.head(1)):
             break
-    return stack(found).select("connection", "parent_account_id", "native_parent", "parent_records", "found_at")
+    return stack(found)
