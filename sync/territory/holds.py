@@ -61,12 +61,14 @@ def stand(world: World, sides: Sides, policies: Policies, as_of: str, engine: En
     group = policies.conflicts.fields["owner"].group or "owner"
     if not policy.stages and policy.grandfather is None:
         return Standing(holds=world.holds, proposed=engine.table([], PROPOSED))
-    moving = engine.materialize(_moving(world, sides))
-    deals = _by_record(engine.rows(_deals(world, moving)))
     kept = engine.materialize(_with_reason_left(world, policy, group, engine))
+    moving = list(engine.rows(_moving(world, sides).join(_settled(world, kept, group), on=_KEY, how="anti")))
+    if not moving:
+        return Standing(holds=kept, proposed=engine.table([], PROPOSED))
+    waiting = engine.table(moving, _MOVING)
+    deals = _by_record(engine.rows(_deals(world, waiting)))
     median = _median(engine.rows(_open(world).filter(~nw.col("amount_cents").is_null()).select("amount_cents")))
-    waiting = list(engine.rows(moving.join(_settled(world, kept, group), on=_KEY, how="anti")))
-    rows = list(_propose(waiting, deals, policy, as_of, median))
+    rows = list(_propose(engine.rows(_with_unit(waiting, sides)), deals, policy, as_of, median))
     proposed = engine.table([{**row, "group": group, "by": BY_RULE} for row in rows], PROPOSED)
     return Standing(holds=engine.materialize(stack([kept, conform(proposed, HOLDS)])), proposed=proposed)
 
@@ -81,21 +83,28 @@ def _moving(world: World, sides: Sides) -> Frame:
     users = world.users.filter(certain(nw.col("is_active"))).select(
         "connection", nw.col("user_id").alias("loser"), nw.col("email").alias("keeps")
     )
-    units = sides.ownership.select("account_id", "unit_account_id")
-    sizes = units.group_by("unit_account_id").agg(nw.len().cast(nw.Int64()).alias("unit_size"))
     worked = (
         world.opportunities.filter(~certain(nw.col("is_closed")) | certain(nw.col("is_won"))).select(*_KEY).unique()
     )
-    wanted = sides.desired.filter(nw.col("owner__kind") == "value").select(
+    wanted = sides.desired.filter(~nw.col("owner").is_null()).select(
         *_KEY, "account_id", "account_name", nw.col("owner").alias("winner")
     )
     wanted = wanted.join(worked, on=_KEY, how="semi")  # nobody else has anything to keep
     owned = live(world.records).select(*_KEY, nw.col("owner").alias("loser"))
     moving = wanted.join(owned, on=_KEY, how="inner").filter(certain(nw.col("loser") != nw.col("winner")))
-    return (
-        moving.join(users, on=["connection", "loser"], how="inner")
-        .join(units.join(sizes, on="unit_account_id", how="inner"), on="account_id", how="left")
-        .join(sides.tiers.select("account_id", "tier"), on="account_id", how="left")
+    return moving.join(users, on=["connection", "loser"], how="inner").select(*_MOVING)
+
+
+_MOVING: Schema = dict.fromkeys((*_KEY, "account_id", "account_name", "loser", "keeps"), TEXT)
+
+
+def _with_unit(moving: Frame, sides: Sides) -> Frame:
+    """How many accounts have one owner with the account, and its tier."""
+    units = sides.ownership.select("account_id", "unit_account_id")
+    sizes = units.group_by("unit_account_id").agg(nw.len().cast(nw.Int64()).alias("unit_size"))
+    of_unit = units.join(sizes, on="unit_account_id", how="inner")
+    return moving.join(of_unit, on="account_id", how="left").join(
+        sides.tiers.select("account_id", "tier"), on="account_id", how="left"
     )
 
 
