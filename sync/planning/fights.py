@@ -56,15 +56,17 @@ def _fights(world: World, policy: ConflictPolicy, as_of: str) -> Frame:
     since = (date.fromisoformat(as_of) - timedelta(days=policy.fight_days)).isoformat()
     c = nw.col
     recent = world.field_changes.filter((c("changed_at") >= since) & (c("changed_at").str.slice(0, 10) <= as_of))
-    old, new = (nw.coalesce(c(name), nw.lit("")) for name in ("old_value", "new_value"))
-    automatic = one_of(c("actor_kind"), AUTOMATIC) & ~_is_us(world)
-    pairs = recent.select(
+    changes = recent.with_columns(
+        nw.col("old_value", "new_value").fill_null(""), automatic=one_of(c("actor_kind"), AUTOMATIC) & ~_is_us(world)
+    )
+    old, new = c("old_value"), c("new_value")
+    pairs = changes.filter(old != new).select(
         *_KEY,
+        "automatic",
         low=nw.when(old < new).then(old).otherwise(new),
         high=nw.when(old < new).then(new).otherwise(old),
-        automatic=automatic,
-        actor=nw.when(automatic).then(c("changed_by")),
-    ).filter(c("low") != c("high"))
+        actor=nw.when(c("automatic")).then(c("changed_by")),
+    )
     told = pairs.group_by(*_KEY).agg(
         changes=nw.len().cast(nw.Int64()),
         low_first=c("low").min(),

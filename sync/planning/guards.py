@@ -17,7 +17,7 @@ import narwhals as nw
 from mappings.guard_policy import Window
 from mappings.policy import ConflictPolicy, Limit, Policies, TierPolicy
 from sync.engine import Engine, Frame
-from sync.frames import Expr, cases, certain, conform, count_where, one_of, text
+from sync.frames import Expr, certain, conform, count_where, null, one_of, text
 from sync.planning.alarms import Circumstances, alarms
 from sync.planning.limits import (
     ANY_FIELD,
@@ -167,6 +167,8 @@ class _Tally:
         return [dict(row) for row in self.engine.rows(grouped)]
 
     def _is_named(self) -> Expr:
+        if not self.named:
+            return nw.lit(value=False)
         record = nw.col("record_id")
         by_account, by_record = one_of(nw.col("account_id"), self.named), one_of(record, self.named)
         return by_account | by_record | one_of(text(nw.col("connection"), ":", record), self.named)
@@ -184,8 +186,8 @@ def _is_downgrade(tiers: TierPolicy) -> Expr:
 
 
 def _position(column: str, order: Sequence[str]) -> Expr:
-    pairs = [(nw.col(column) == name, i) for i, name in enumerate(order)]
-    return cases(pairs, nw.lit(None, dtype=nw.Int64()))
+    places = {name: place for place, name in reversed(list(enumerate(order)))}
+    return nw.col(column).replace_strict(places, default=null(nw.Int64()), return_dtype=nw.Int64())
 
 
 def _as_changes(moves: Frame) -> Frame:
