@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
-from mappings.canonical import MANAGED
 from mappings.policy import Policies
 from sync.engine import Engine, Frame
 from sync.frames import Expr, cases, certain, null, one_of, text
@@ -70,9 +69,11 @@ _TOLD = (
 class Proposals:
     """What every CRM record should say. The words behind it are made for the records that somebody asks about."""
 
-    values: Frame  # connection, record_id, account_id, and per field value and kind; one row per live CRM record
+    values: (
+        Frame  # connection, record_id, account_id, a value per field, a kind of _EMPTIED; one row per live CRM record
+    )
     named: Callable[[Frame], Frame]  # `values` with `account_name` of the records of `connection`, `record_id`
-    told: Callable[[Frame], Frame]  # DESIRED of the records of `connection`, `record_id`
+    told: Callable[[Frame], Frame]  # DESIRED without values and kinds, of the records of `connection`, `record_id`
 
 
 def propose(world: World, findings: Findings, policies: Policies, engine: Engine) -> Proposals:
@@ -83,7 +84,7 @@ def propose(world: World, findings: Findings, policies: Policies, engine: Engine
     climbed = native_parents(findings.hierarchy, records, policies.hierarchy.max_rounds, engine)
     parents = engine.materialize(climbed)
     several = bool(engine.count(parents.filter(nw.col("parent_records") == SEVERAL).head(1)))
-    users = engine.materialize(native_users(world))
+    users = native_users(world)
 
     def beside(mine: Frame, accounts: Frame) -> Frame:
         table = (
@@ -97,44 +98,52 @@ def propose(world: World, findings: Findings, policies: Policies, engine: Engine
         few = keys.select(*_KEY)
         mine = records.join(few, on=_KEY, how="semi").join(shown.join(few, on=_KEY, how="semi"), on=_KEY, how="left")
         mine = engine.materialize(mine)
-        table = engine.materialize(beside(mine, about.in_words(mine.select("account_id").unique())))
-        return table.select(*_IDS, *_about_record(), *(one for columns in _fields().values() for one in columns))
+        return _words(beside(mine, about.in_words(mine.select("account_id").unique())))
 
     wanted = records.join(shown.select(*_KEY, "crm_parent"), on=_KEY, how="left") if several else records
     values = _values(beside(wanted, about.valued()), engine)
 
     def named(keys: Frame) -> Frame:
         few = keys.select(*_KEY)
+        mine = values.join(few, on=_KEY, how="semi")
         names = findings.accounts.select("account_id", nw.col("name").alias("account_name"))
-        mine = values.join(few, on=_KEY, how="semi").join(names, on="account_id", how="left")
-        mine = mine.join(shown.join(few, on=_KEY, how="semi").select(*_KEY, "record_name"), on=_KEY, how="left")
-        return mine.with_columns(nw.coalesce("account_name", "record_name").alias("account_name"))
+        shows = shown.join(few, on=_KEY, how="semi").select(*_KEY, "record_name")
+        mine = mine.join(
+            names.join(mine.select("account_id"), on="account_id", how="semi"), on="account_id", how="left"
+        )
+        return mine.join(shows, on=_KEY, how="left").with_columns(
+            account_name=nw.coalesce("account_name", "record_name")
+        )
 
     return Proposals(values=values, named=named, told=told)
 
 
-def _values(table: Frame, engine: Engine) -> Frame:
-    """Value and kind per field. Kept are the values; of the kinds only what a value does not say: that it is to go."""
-    fields = _fields()
-    kept = [
-        one for name, (value, kind, *_) in fields.items() for one in (value, (kind == "clear").alias(f"{name}__clears"))
-    ]
-    values = engine.materialize(table.select(*_IDS, *kept))
-    kinds = {
-        name: cases([(nw.col(f"{name}__clears"), "clear"), (nw.col(name).is_null(), "abstain")], "value")
-        for name in fields
-    }
-    return values.select(*_IDS, *(c for n, kind in kinds.items() for c in (nw.col(n), kind.alias(f"{n}__kind"))))
-
-
 _KEY = ["connection", "record_id"]
 _IDS = (*_KEY, "account_id")
+_EMPTIED = ("parent", "health_system")
+"""Fields that the rules may want empty: nothing else is known well enough to be nothing."""
 
 
-def _fields() -> dict[str, list[Expr]]:
-    """Per field its columns: value, kind, rule, evidence and what blocks it."""
-    columns = [_parent(), _health_system(), *_ownership(), *_segmentation(), _score(), *_rescore()]
-    return dict(zip(MANAGED, columns, strict=True))
+def _values(table: Frame, engine: Engine) -> Frame:
+    """The value of every field, null where nothing is known, and the kind of those that may be emptied."""
+    clears = {f"{name}__clears": _is_emptied(name) for name in _EMPTIED}
+    values = engine.materialize(table.select(*_IDS, **_wanted(), **clears))
+    kinds = {
+        f"{name}__kind": cases([(nw.col(f"{name}__clears"), "clear"), (nw.col(name).is_null(), "abstain")], "value")
+        for name in _EMPTIED
+    }
+    return values.with_columns(**kinds).drop(*clears)
+
+
+def _words(table: Frame) -> Frame:
+    """Rule and evidence of every field, and the names beside them."""
+    released = certain(nw.col("is_released")) & nw.col("parent_account_id").is_null()
+    shared = table.with_columns(
+        _basis=nw.when(released).then(nw.lit("released")).otherwise(nw.coalesce("basis", nw.lit("root"))),
+        _source=json_text(nw.coalesce("source_ref", "released_ref", nw.lit(""))),
+        _rests_on_nobody=~nw.col("owner_email").is_null() & nw.col("native_owner").is_null(),
+    )
+    return shared.select(*_IDS, *_about_record(), **_rules(), **_evidence())
 
 
 def _about_record() -> list[Expr]:
@@ -164,12 +173,13 @@ class _About:
     """What is decided about accounts, side by side: enough for the values of all, or everything for a few."""
 
     def __init__(self, found: Findings, policies: Policies, engine: Engine) -> None:
-        self._found, self._policies, self._engine = found, policies, engine
+        self._found, self._policies = found, policies
         tree = found.hierarchy.select(
             *("account_id", "parent_account_id", "system_account_id", "system_name", "depth", "basis", "source_ref"),
             "conflict",
         ).with_columns(nw.len().over("system_account_id").alias("members"))
         self._tree = engine.materialize(tree)
+        self._roots = engine.materialize(found.roots)
         self._holders = engine.materialize(self._of_holders())
 
     def valued(self) -> Frame:
@@ -178,10 +188,9 @@ class _About:
 
     def in_words(self, accounts: Frame) -> Frame:
         """_VALUED and _TOLD of these accounts (`account_id`, each once)."""
-        only = self._engine.materialize(accounts)
         return self._decided(
-            self._named(self._tree.join(only, on="account_id", how="semi"), only),
-            lambda frame: frame.join(only, on="account_id", how="semi"),
+            self._named(self._tree.join(accounts, on="account_id", how="semi"), accounts),
+            lambda frame: frame.join(accounts, on="account_id", how="semi"),
             (*_VALUED, *_TOLD),
         )
 
@@ -211,7 +220,7 @@ class _About:
             .join(of_holder, on="account_id", how="left")
             .join(self._holders, on="holder_account_id", how="left")
             .join(flags, on="account_id", how="left")
-            .join(found.roots, on="account_id", how="left")
+            .join(self._roots, on="account_id", how="left")
             .join(blanks, on="account_id", how="left")
         )
         in_system = (nw.col("members") > 1) | certain(nw.col("is_named_root"))
@@ -242,87 +251,58 @@ def _with_incumbent_parent(table: Frame, records: Frame) -> Frame:
     return joined.with_columns(kept.alias("native_parent")).drop("today")
 
 
-def _columns(name: str, value: Expr, kind: Expr, rule: Expr, evidence: Expr) -> list[Expr]:
-    return [
-        nw.when(kind == "value").then(value).alias(name),
-        kind.alias(f"{name}__kind"),
-        rule.alias(f"{name}__rule"),
-        evidence.alias(f"{name}__evidence"),
-        null(TEXT).alias(f"{name}__blocked"),
-    ]
+# --- values -----------------------------------------------------------------------------------------------------------
 
 
-def _known(value: Expr) -> Expr:
-    return nw.when(value.is_null()).then(nw.lit("abstain")).otherwise(nw.lit("value"))
+def _wanted() -> dict[str, Expr]:
+    """The value of each field; the role goes with the owner, and the flag is raised by an event.
 
-
-def _parent() -> list[Expr]:
-    value, no_parent = nw.col("native_parent"), nw.col("parent_account_id").is_null()
-    released = certain(nw.col("is_released")) & no_parent
-    why = cases(
-        [
-            (nw.col("conflict") == "CYCLE", "the sources name each other as parents"),
-            (nw.col("conflict") == "NO_CONTROL", "no parent controls it"),
-            (nw.col("conflict") == "DEPTH", "the chain of parents is too long"),
-            (nw.col("is_blank"), "the newest delivery leaves its system blank"),
-            (released, "the vendor says that it belongs to no system any more"),
-            (no_parent, "no parent is known"),
-            (nw.col("parent_records") == SEVERAL, "its parent has several records in this CRM"),
-            (nw.col("native_parent") == nw.col("record_id"), "it would be its own parent"),
-            (value.is_null(), "no organisation above it has a record in this CRM"),
-        ],
-        "",
-    )
-    clears = _stands_alone() & (certain(nw.col("is_named_root")) | certain(nw.col("is_released")))
-    writable = (why == "") | ((nw.col("parent_records") == SEVERAL) & ~value.is_null() & nw.col("conflict").is_null())
-    kind = cases([(clears, "clear"), (writable & ~certain(nw.col("is_blank")), "value")], "abstain")
-    basis = nw.when(released).then(nw.lit("released")).otherwise(nw.coalesce("basis", nw.lit("root")))
-    named = json_text(nw.coalesce("parent_name", nw.lit("")))
-    source = json_text(nw.coalesce("source_ref", "released_ref", nw.lit("")))
-    evidence = text('{"parent":"', named, '","basis":"', basis, '","from":"', source, '","note":"', why, '"}')
-    return _columns("parent", value, kind, text("hierarchy.", basis), evidence)
-
-
-def _stands_alone() -> Expr:
-    """Nobody is above it, and nothing keeps that from being known."""
-    return certain(nw.col("parent_account_id").is_null() & nw.col("conflict").is_null() & ~certain(nw.col("is_blank")))
-
-
-def _health_system() -> list[Expr]:
-    value = nw.col("member_of")
-    source = json_text(nw.coalesce("source_ref", "released_ref", nw.lit("")))
-    evidence = text('{"system":"', json_text(nw.coalesce("member_of", nw.lit(""))), '","from":"', source, '"}')
-    left = _stands_alone() & certain(nw.col("is_released")) & value.is_null()
-    kind = nw.when(left).then(nw.lit("clear")).otherwise(_known(value))
-    return _columns("health_system", value, kind, nw.lit("hierarchy.system"), evidence)
-
-
-def _ownership() -> list[list[Expr]]:
-    """Owner, role, territory and queue; the role goes with the owner."""
-    owner, here = nw.col("native_owner"), ~nw.col("native_owner").is_null()
-    missing = text('{"owner":"', nw.col("owner_email"), '","note":"has no active user in this CRM"}')
-    lacks_user = ~nw.col("owner_email").is_null() & ~here
-    evidence = nw.when(lacks_user).then(missing).otherwise(nw.col("owner_evidence"))
-    rule = text("territory.", nw.coalesce("owner_rule", nw.lit("none")))
-    role = nw.when(here).then(nw.col("owner_role"))
-    in_state = text('{"state":"', nw.col("state"), '"}')
-    queue = nw.col("routing_queue")
-    because = text('{"tier":"', nw.col("tier"), '","owner_role":"', nw.col("owner_role"), '"}')
-    return [
-        _columns("owner", owner, _known(owner), rule, evidence),
-        _columns("owner_role", role, _known(role), rule, evidence),
-        _columns("territory", nw.col("territory"), _known(nw.col("territory")), nw.lit("territory.state"), in_state),
-        _columns("routing_queue", queue, _known(queue), text("routing.", nw.col("routing_rule")), because),
-    ]
-
-
-def _segmentation() -> list[list[Expr]]:
+    A flag that no event raises is left alone: whoever has scored the account again lowers it.
+    """
     known = certain(nw.col("is_known"))
-    tier, status = nw.when(known).then(nw.col("tier")), nw.when(known).then(nw.col("tier_status"))
-    rule, evidence = text("tiers.", nw.col("tier")), nw.col("tier_evidence")
+    return {
+        "parent": nw.when(_is_written()).then(nw.col("native_parent")),
+        "health_system": nw.col("member_of"),
+        "owner": nw.col("native_owner"),
+        "owner_role": nw.when(~nw.col("native_owner").is_null()).then(nw.col("owner_role")),
+        "territory": nw.col("territory"),
+        "routing_queue": nw.col("routing_queue"),
+        "account_tier": nw.when(known).then(nw.col("tier")),
+        "tier_status": nw.when(known).then(nw.col("tier_status")),
+        "score": nw.col("score"),
+        "rescore_flag": nw.when(~nw.col("flag_reason").is_null()).then(nw.lit("true")),
+        "rescore_reason": nw.col("flag_reason"),
+    }
+
+
+def _is_emptied(name: str) -> Expr:
+    """True where nobody is above it, and nothing keeps that from being known."""
+    alone = nw.col("parent_account_id").is_null() & nw.col("conflict").is_null() & ~certain(nw.col("is_blank"))
+    if name == "parent":
+        return alone & (certain(nw.col("is_named_root")) | certain(nw.col("is_released")))
+    return alone & certain(nw.col("is_released")) & nw.col("member_of").is_null()
+
+
+def _is_written() -> Expr:
+    """Nothing stands against the parent; of several records today's stays, where nobody contests it."""
+    against = nw.any_horizontal(*(condition for condition, _ in _objections()), ignore_nulls=True)
+    stays = certain(nw.col("parent_records") == SEVERAL) & nw.col("conflict").is_null()
+    return (~against | stays) & ~certain(nw.col("is_blank"))
+
+
+def _objections() -> list[tuple[Expr, str]]:
+    """What keeps a record from getting a parent, the first that holds."""
+    no_parent = nw.col("parent_account_id").is_null()
     return [
-        _columns("account_tier", tier, _known(tier), rule, evidence),
-        _columns("tier_status", status, _known(status), rule, evidence),
+        (nw.col("conflict") == "CYCLE", "the sources name each other as parents"),
+        (nw.col("conflict") == "NO_CONTROL", "no parent controls it"),
+        (nw.col("conflict") == "DEPTH", "the chain of parents is too long"),
+        (nw.col("is_blank"), "the newest delivery leaves its system blank"),
+        (nw.col("is_released") & no_parent, "the vendor says that it belongs to no system any more"),
+        (no_parent, "no parent is known"),
+        (nw.col("parent_records") == SEVERAL, "its parent has several records in this CRM"),
+        (nw.col("native_parent") == nw.col("record_id"), "it would be its own parent"),
+        (nw.col("native_parent").is_null(), "no organisation above it has a record in this CRM"),
     ]
 
 
@@ -342,20 +322,44 @@ def _scored() -> dict[str, Expr]:
     }
 
 
-def _score() -> list[Expr]:
-    rule = text("scores.", nw.coalesce("score_band", nw.lit("none")))
-    return _columns("score", nw.col("score"), _known(nw.col("score")), rule, nw.col("score_evidence"))
+# --- words ------------------------------------------------------------------------------------------------------------
 
 
-def _rescore() -> list[list[Expr]]:
-    """Raised by an event, left alone otherwise: whoever has scored the account again lowers the flag."""
-    reason = nw.col("flag_reason")
-    flag = nw.when(~reason.is_null()).then(nw.lit("true"))
-    count = nw.col("flag_events").cast(TEXT)
-    source = json_text(nw.coalesce("flag_ref", nw.lit("")))
-    evidence = text('{"events":"', count, '","from":"', source, '"}')
-    rule = nw.coalesce("flag_rule", nw.lit("triggers"))
-    return [
-        _columns("rescore_flag", flag, _known(flag), rule, evidence),
-        _columns("rescore_reason", reason, _known(reason), rule, evidence),
-    ]
+def _rules() -> dict[str, Expr]:
+    """The rule behind each field."""
+    owner = text("territory.", nw.coalesce("owner_rule", nw.lit("none")))
+    flagged = nw.coalesce("flag_rule", nw.lit("triggers"))
+    rules = {
+        "parent": text("hierarchy.", nw.col("_basis")),
+        "health_system": nw.lit("hierarchy.system"),
+        **dict.fromkeys(("owner", "owner_role"), owner),
+        "territory": nw.lit("territory.state"),
+        "routing_queue": text("routing.", nw.col("routing_rule")),
+        **dict.fromkeys(("account_tier", "tier_status"), text("tiers.", nw.col("tier"))),
+        "score": text("scores.", nw.coalesce("score_band", nw.lit("none"))),
+        **dict.fromkeys(("rescore_flag", "rescore_reason"), flagged),
+    }
+    return {f"{name}__rule": rule for name, rule in rules.items()}
+
+
+def _evidence() -> dict[str, Expr]:
+    """The facts behind each field as JSON."""
+    c = nw.col
+    named, system = (json_text(nw.coalesce(name, nw.lit(""))) for name in ("parent_name", "member_of"))
+    why = cases(_objections(), "")
+    parent = text('{"parent":"', named, '","basis":"', c("_basis"), '","from":"', c("_source"), '","note":"', why, '"}')
+    lacking = text('{"owner":"', c("owner_email"), '","note":"has no active user in this CRM"}')
+    owner = nw.when(c("_rests_on_nobody")).then(lacking).otherwise(c("owner_evidence"))
+    flag_ref = json_text(nw.coalesce("flag_ref", nw.lit("")))
+    flagged = text('{"events":"', c("flag_events").cast(TEXT), '","from":"', flag_ref, '"}')
+    evidence = {
+        "parent": parent,
+        "health_system": text('{"system":"', system, '","from":"', c("_source"), '"}'),
+        **dict.fromkeys(("owner", "owner_role"), owner),
+        "territory": text('{"state":"', c("state"), '"}'),
+        "routing_queue": text('{"tier":"', c("tier"), '","owner_role":"', c("owner_role"), '"}'),
+        **dict.fromkeys(("account_tier", "tier_status"), c("tier_evidence")),
+        "score": c("score_evidence"),
+        **dict.fromkeys(("rescore_flag", "rescore_reason"), flagged),
+    }
+    return {f"{name}__evidence": facts for name, facts in evidence.items()}

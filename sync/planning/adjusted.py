@@ -25,19 +25,22 @@ _HEIRS = {"connection": TEXT, "_old": TEXT, "_new": TEXT, "_due": BOOL, "_why": 
 def adjusted(sides: Frame, world: World, policy: ConflictPolicy, as_of: str, engine: Engine) -> Frame:
     """The sides of all fields, wide, with the desired values that the policies of the fields leave.
 
-    Adds `owner__heir`, the evidence, where a successor takes the place of the owner proposed, or of today's.
+    Where owners have successors, adds `owner__heir`: the evidence, where one takes the place of the owner proposed, or
+    of today's.
     """
     damped = {
         f"{name}__desired": _damped(name, field.min_delta) for name, field in policy.fields.items() if field.min_delta
     }
     left = sides.with_columns(**damped) if damped else sides
     if not policy.successors:
-        return left.with_columns(owner__heir=nw.lit(None, dtype=TEXT))
+        return left
     return _succeeded(left, _heirs(world, policy, as_of, engine))
 
 
-def explained(detailed: Frame) -> Frame:
+def explained(detailed: Frame, policy: ConflictPolicy) -> Frame:
     """Rule and evidence of the owners that `adjusted` changed; `owner__heir` is gone."""
+    if not policy.successors:
+        return detailed
     heir = nw.col("owner__heir")
     return detailed.with_columns(
         owner__rule=nw.when(~heir.is_null()).then(nw.lit(SUCCESSOR_RULE)).otherwise(nw.col("owner__rule")),
@@ -96,7 +99,8 @@ def _quoted(words: str) -> str:
 def _succeeded(sides: Frame, found: Frame) -> Frame:
     """A successor takes the place of the owner proposed, or of today's where nobody is.
 
-    Also ahead of the day, where the CRM says so already: a person was early, and is right.
+    Also ahead of the day, where the CRM says so already: a person was early, and is right. Owners without a kind are
+    proposed where there is one.
     """
     proposed = {"_old": "owner__desired", "_new": "_to", "_due": "_to_due", "_why": "_to_why"}
     today = {"_old": "owner__crm", "_new": "_in", "_due": "_in_due", "_why": "_in_why"}
@@ -104,14 +108,17 @@ def _succeeded(sides: Frame, found: Frame) -> Frame:
     for names in (proposed, today):
         joined = joined.join(found.rename(names), on=["connection", names["_old"]], how="left")
     c = nw.col
-    gives = certain(c("owner__kind") == "value") & ~c("_to").is_null()
+    has_kind = "owner__kind" in sides.collect_schema()
+    is_value = certain(c("owner__kind") == "value") if has_kind else ~c("owner__desired").is_null()
+    gives = is_value & ~c("_to").is_null()
     gives = gives & (certain(c("_to_due")) | certain(c("_to") == c("owner__crm")))
-    silent = ~certain(c("owner__kind") == "value") & ~certain(c("owner__kind") == "clear")
+    silent = ~is_value & ~certain(c("owner__kind") == "clear") if has_kind else ~is_value
     inherits = silent & certain(c("_in_due")) & ~c("gone")
+    kind = {"owner__kind": nw.when(inherits).then(nw.lit("value")).otherwise(c("owner__kind"))} if has_kind else {}
     return joined.with_columns(
         owner__desired=nw.when(gives)
         .then(c("_to"))
         .otherwise(nw.when(inherits).then(c("_in")).otherwise(c("owner__desired"))),
-        owner__kind=nw.when(inherits).then(nw.lit("value")).otherwise(c("owner__kind")),
+        **kind,
         owner__heir=nw.when(gives).then(c("_to_why")).otherwise(nw.when(inherits).then(c("_in_why"))),
     ).drop("_to", "_to_due", "_to_why", "_in", "_in_due", "_in_why")

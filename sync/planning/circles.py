@@ -20,16 +20,26 @@ _MAX_LEVELS = 64
 REASON = "it would close a circle of parents in this CRM; correct the parent of what is above it first"
 
 
-def block_circles(differences: Frame, records: Frame, engine: Engine) -> Frame:
-    """DIFFERENCES with the changes of parent blocked that would leave a circle behind, all other writes done."""
+def untangled(differences: Frame, records: Frame, engine: Engine) -> tuple[Frame, Frame]:
+    """DIFFERENCES with the changes of parent blocked that would leave a circle behind, all other writes done.
+
+    And `connection`, `record_id`, `first`: changes that today's parents make a circle of, and who moves first.
+    The differences given and returned are materialized.
+    """
     moves = engine.materialize(moves_of(differences))
     if not engine.count(moves.head(1)):
-        return differences
-    circles = _climb(moves, _after(moves, records), engine).filter(nw.col("at") == nw.col("record_id"))
-    closing = engine.materialize(circles.select(*_KEY, nw.lit(value=True).alias("closes")))
+        return differences, moves.select(*_KEY, nw.col("to").alias("first"))
+    met = _climb(moves, _after(moves, records), engine)
+    closing = met.filter(nw.col("at") == nw.col("record_id")).select(*_KEY).unique()
     if not engine.count(closing.head(1)):
-        return differences
-    marked = differences.join(closing, on=_KEY, how="left")
+        return differences, _awaited(moves, records, engine)
+    blocked = engine.materialize(_blocked(differences, closing))
+    return blocked, _awaited(moves.join(closing, on=_KEY, how="anti"), records, engine)
+
+
+def _blocked(differences: Frame, closing: Frame) -> Frame:
+    """DIFFERENCES in which the parents of these records are not written."""
+    marked = differences.join(closing.with_columns(closes=nw.lit(value=True)), on=_KEY, how="left")
     hit = certain(nw.col("closes")) & (nw.col("field") == "parent")
     changed = {"action": Action.BLOCKED.value, "state": State.INVALID.value, "reason": REASON}
     return marked.with_columns(
@@ -37,13 +47,9 @@ def block_circles(differences: Frame, records: Frame, engine: Engine) -> Frame:
     ).drop("closes")
 
 
-def awaited(moves: Frame, records: Frame, engine: Engine) -> Frame:
-    """`connection`, `record_id`, `first`: changes that today's parents make a circle of, and who moves first.
-
-    `moves` has connection, record_id, `to` (the new parent; null = none) of the changes that may be written.
-    """
-    today = _today(records)
-    steps = engine.materialize(_climb(moves, today, engine))
+def _awaited(moves: Frame, records: Frame, engine: Engine) -> Frame:
+    """`connection`, `record_id`, `first` of the changes that are left."""
+    steps = _climb(moves, _today(records), engine)
     caught = steps.filter(nw.col("at") == nw.col("record_id")).select(*_KEY)
     movers = moves.select("connection", nw.col("record_id").alias("at"), nw.col("record_id").alias("first"))
     met = steps.join(caught, on=_KEY, how="semi").join(movers, on=["connection", "at"], how="inner")
@@ -78,7 +84,7 @@ def _climb(moves: Frame, parents: Frame, engine: Engine) -> Frame:
     A change that meets its own record ends there. A circle that it only runs into ends with the limit of levels.
     """
     start = moves.filter(~nw.col("to").is_null()).select(*_KEY, nw.col("to").alias("at"))
-    climbing = engine.materialize(start.with_columns(step=nw.lit(0).cast(nw.Int64())))
+    climbing = start.with_columns(step=nw.lit(0).cast(nw.Int64()))
     levels = [climbing]
     for _ in range(_MAX_LEVELS):
         going = climbing.filter(nw.col("at") != nw.col("record_id"))

@@ -24,7 +24,7 @@ _ACCOUNT = {"account_id": TEXT, "field": TEXT, "_why": TEXT}
 
 
 def await_echo(differences: Frame, world: World, policy: ConflictPolicy, engine: Engine) -> Frame:
-    """DIFFERENCES with the mirrors' writes held that the master's sync may still make unnecessary."""
+    """DIFFERENCES, materialized, with the mirrors' writes held that the master's sync may still make unnecessary."""
     if not policy.multi_crm:
         return differences
     reasons = engine.materialize(stack([_ahead(differences, policy), _sent(world, policy, engine)]))
@@ -34,12 +34,13 @@ def await_echo(differences: Frame, world: World, policy: ConflictPolicy, engine:
     mirrors = _any([_is_mirror(name, one) for name, one in policy.multi_crm.items()])
     holds = mirrors & one_of(nw.col("action"), WRITABLE) & ~nw.col("_why").is_null()
     changed = {"state": State.HELD.value, "action": Action.HELD.value}
-    return joined.with_columns(
+    held = joined.with_columns(
         **{
             name: nw.when(certain(holds)).then(nw.lit(value)).otherwise(nw.col(name)) for name, value in changed.items()
         },
         reason=nw.when(certain(holds)).then(nw.col("_why").str.slice(1)).otherwise(nw.col("reason")),
-    ).drop("_why")
+    )
+    return engine.materialize(held.drop("_why"))
 
 
 def _ahead(differences: Frame, policy: ConflictPolicy) -> Frame:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import narwhals as nw
 
 from mappings.canonical import MANAGED
-from mappings.policy import ConflictPolicy, FieldPolicy
+from mappings.policy import ConflictPolicy
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, null, one_of, row_number, stack
-from sync.planning.groups import WRITABLE
+from sync.planning.groups import WRITABLE, group_of
 from sync.world import ITEMS, TEXT
 
 PARENT = "parent"
@@ -31,8 +31,8 @@ def order_items(
     """
     causes = engine.materialize(_parent_changes(items, conflicts))
     caused = items.join(_handed_down(causes, records, engine), on=_KEY, how="left")
-    follows = one_of(nw.col("group"), {_group(name, conflicts) for name in _FOLLOWERS if name in MANAGED})
-    is_parent = nw.col("group") == _group(PARENT, conflicts)
+    follows = one_of(nw.col("group"), {group_of(name, conflicts) for name in _FOLLOWERS if name in MANAGED})
+    is_parent = nw.col("group") == group_of(PARENT, conflicts)
     waiting = caused.join(_awaited(waits, causes), on=_KEY, how="left") if waits is not None else caused
     before = nw.col("_before") if waits is not None else null(TEXT)
     cause = cases([(is_parent, before), (follows, nw.col("_cause"))], null(TEXT))
@@ -44,7 +44,7 @@ def order_items(
 def _parent_changes(items: Frame, conflicts: ConflictPolicy) -> Frame:
     """`connection`, `record_id`, `_cause`: records whose parent may be written, with the item that does it."""
     writable = one_of(nw.col("action"), WRITABLE)
-    parents = items.filter((nw.col("group") == _group(PARENT, conflicts)) & writable)
+    parents = items.filter((nw.col("group") == group_of(PARENT, conflicts)) & writable)
     return parents.select(*_KEY, nw.col("item_id").alias("_cause"))
 
 
@@ -62,16 +62,13 @@ def _handed_down(causes: Frame, records: Frame, engine: Engine) -> Frame:
     """
     live = ~certain(nw.col("is_deleted")) & nw.col("merged_into").is_null() & ~nw.col("parent").is_null()
     tree = records.filter(live).select("connection", "record_id", "parent")
-    known = frontier = causes
+    frontier = causes
+    levels = [causes]
     for _ in range(_MAX_LEVELS):
-        if engine.count(frontier) == 0:
-            break
         above = frontier.rename({"record_id": "parent"})
         below = tree.join(above, on=["connection", "parent"], how="inner").select(*_KEY, "_cause")
-        frontier = engine.materialize(below.join(known.select(*_KEY), on=_KEY, how="anti"))
-        known = engine.materialize(stack([known, frontier]))
-    return known
-
-
-def _group(name: str, conflicts: ConflictPolicy) -> str:
-    return conflicts.fields.get(name, FieldPolicy()).group or name
+        frontier = engine.materialize(below.join(stack(levels).select(*_KEY), on=_KEY, how="anti"))
+        if not engine.count(frontier.head(1)):
+            break
+        levels.append(frontier)
+    return stack(levels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import narwhals as nw
 import pyarrow as pa
@@ -11,7 +12,7 @@ from mappings.policy import Policies
 from sync.engine import Engine, Frame
 from sync.frames import cases, conform, one_of
 from sync.planning.alarms import circumstances
-from sync.planning.circles import awaited, block_circles, moves_of
+from sync.planning.circles import untangled
 from sync.planning.desired import Compared, Told, compare
 from sync.planning.echo import await_echo
 from sync.planning.fingerprint import canonical_lines, digest_of
@@ -26,14 +27,13 @@ def build_plan(
 ) -> Plan:
     """What would change and why, from what the rules want (DESIRED) and what is there. Read-only.
 
-    With `told`, rules and evidence are asked for where a record differs; `desired` then needs values and kinds only.
+    With `told`, rules and evidence are asked for where a record differs; `desired` then needs no more than `compare`.
     The same inputs in any order of rows give the same plan, byte for byte.
     """
     compared = compare(desired, world, policies.conflicts, as_of, engine, told=told)
     waiting = await_echo(compared.differences, world, policies.conflicts, engine)
-    differences = engine.materialize(block_circles(waiting, world.records, engine))
-    grouped = engine.materialize(group_items(differences, world.lanes, engine))
-    waits = engine.materialize(awaited(moves_of(differences), world.records, engine))
+    differences, waits = untangled(waiting, world.records, engine)
+    grouped = engine.materialize(group_items(differences, world.lanes, policies.conflicts, engine))
     items = engine.materialize(order_items(grouped, world.records, policies.conflicts, engine, waits=waits))
     full = engine.materialize(with_item_ids(differences, items))
     changes = conform(full, CHANGES)
@@ -103,12 +103,15 @@ def _counts(compared: Compared, items: Frame, changes: Frame, engine: Engine) ->
     records = sum(compared.records.values())
     counts = {"records": records, "fields_compared": records * compared.fields}
     counts |= {f"records:{connection}": number for connection, number in compared.records.items()}
-    counts["items"] = engine.count(items)
-    for column in ("state", "action"):
-        counts |= _tally(items, column, column, engine)
-    return counts | _tally(changes.filter(nw.col("action") == "agree"), "state", "agree", engine)
+    tallied = list(engine.rows(items.group_by("state", "action").agg(nw.len().cast(nw.Int64()).alias("n"))))
+    counts["items"] = sum(row["n"] for row in tallied)
+    agreed = changes.filter(nw.col("action") == "agree").group_by("state").agg(nw.len().cast(nw.Int64()).alias("n"))
+    return counts | _tally(tallied, "state") | _tally(tallied, "action") | _tally(engine.rows(agreed), "state", "agree")
 
 
-def _tally(frame: Frame, column: str, prefix: str, engine: Engine) -> dict[str, int]:
-    rows = engine.rows(frame.group_by(column).agg(nw.len().cast(nw.Int64()).alias("n")))
-    return dict(sorted((f"{prefix}:{row[column]}", row["n"]) for row in rows))
+def _tally(rows: Iterable[Mapping[str, Any]], column: str, prefix: str | None = None) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in rows:
+        name = f"{prefix or column}:{row[column]}"
+        found[name] = found.get(name, 0) + row["n"]
+    return dict(sorted(found.items()))

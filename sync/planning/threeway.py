@@ -6,13 +6,14 @@ desired "value" without text) is never taken for empty or for "clear": it abstai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import narwhals as nw
 
 from sync.engine import Frame
-from sync.frames import Expr, cases, certain, one_of, possible, same
+from sync.frames import Expr, cases, certain, one_of, possible
 
 
 class State(StrEnum):
@@ -102,64 +103,64 @@ def classify(frame: Frame, knobs: Knobs) -> Frame:
 
 def with_state(frame: Frame) -> Frame:
     """Adds `state`: the row of the table that matches."""
-    compared = _with_values(frame).with_columns(
-        _x_b=nw.col("_agreed") & same(nw.col("_x"), nw.col("_b")),
-        _x_d=same(nw.col("_x"), nw.col("_d")),
-        _d_b=nw.col("_agreed") & same(nw.col("_d"), nw.col("_b")),
-        _x_kept=certain(nw.col("override")) & same(nw.col("_x"), _text("kept")),
-        _d_refused=same(nw.col("_d"), _text("refused")),
-    )
-    return compared.with_columns(state=_state()).drop(*_SCRATCH)
+    return _compared(frame).with_columns(state=_state()).drop(*_SCRATCH)
 
 
 def with_action(frame: Frame, knobs: Knobs) -> Frame:
     """Adds `action` to rows that have a state: what the policy makes of it."""
-    return frame.with_columns(action=_action(knobs))
+    return frame.with_columns(action=_action(knobs)).with_columns(action=_tightened(knobs))
 
 
 def is_open(sides: Sides) -> Expr:
     """False where nothing can come of it: table rows 3 and 6, and records gone or hidden in which nothing is ours."""
-    x, b, d = _values(sides)
-    return unsettled(crm=x, base=b, desired=d, readable=_readable(sides), agreed=_agreed(sides), clears=_clears(sides))
+    desired = _value(sides.desired_kind, sides.desired)
+    return unsettled(
+        crm=_value(sides.crm_kind, sides.crm),
+        base=_value(sides.base_kind, sides.base),
+        desired=desired,
+        agreed=_agreed(sides),
+        wants=_clears(sides) | (desired != ""),
+        unreadable=~_readable(sides),
+    )
 
 
-def unsettled(*, crm: Expr, base: Expr, desired: Expr, readable: Expr, agreed: Expr, clears: Expr) -> Expr:
-    """`is_open` of values with empty as null; `readable`, `agreed` and `clears` are never null.
+def unsettled(*, crm: Expr, base: Expr, desired: Expr, agreed: Expr, wants: Expr, unreadable: Expr) -> Expr:
+    """`is_open` of texts with "" for empty; only `desired` may be null, and only where nothing is wanted.
 
     Small enough an expression for a million rows per field.
     """
-    abstains = desired.is_null() & ~clears
-    quiet = readable & agreed & same(crm, base) & (abstains | same(crm, desired))
-    return ~(quiet | (abstains & ~agreed))
+    return (agreed & ((crm != base) | unreadable)) | (wants & (~agreed | (crm != desired)))
 
 
-_SCRATCH = ("_x", "_b", "_d", "_agreed", "_abstains", "_x_b", "_x_d", "_d_b", "_x_kept", "_d_refused")
+_SCRATCH = ("_x", "_b", "_d", "_k", "_agreed", "_clears", "_abstains", "_x_b", "_x_d", "_x_kept")
 
 
-def _with_values(frame: Frame) -> Frame:
-    x, b, d = _values(COLUMNS)
-    return frame.with_columns(_x=x, _b=b, _d=d, _agreed=_agreed(COLUMNS), _abstains=_abstains(COLUMNS))
-
-
-def _values(sides: Sides) -> tuple[Expr, Expr, Expr]:
-    """CRM, base and desired value, with empty as null."""
-    return (
-        _value(sides.crm_kind, sides.crm),
-        _value(sides.base_kind, sides.base),
-        _value(sides.desired_kind, sides.desired),
+def _compared(frame: Frame) -> Frame:
+    """Adds CRM, base, desired and kept value with "" for empty, and what comparing them says; none of it is null."""
+    sides = frame.with_columns(
+        _x=_value(COLUMNS.crm_kind, COLUMNS.crm),
+        _b=_value(COLUMNS.base_kind, COLUMNS.base),
+        _d=_value(COLUMNS.desired_kind, COLUMNS.desired),
+        _k=nw.col("kept").fill_null(""),
+        _agreed=_agreed(COLUMNS),
+        _clears=_clears(COLUMNS),
+    )
+    x, d = nw.col("_x"), nw.col("_d")
+    return sides.with_columns(
+        _abstains=~nw.col("_clears") & (d == ""),
+        _x_b=nw.col("_agreed") & (x == nw.col("_b")),
+        _x_d=x == d,
+        _x_kept=certain(nw.col("override")) & (x == nw.col("_k")),
     )
 
 
 def _value(kind: Expr, value: Expr) -> Expr:
-    return nw.when((kind == "value") & (value != "")).then(value)
+    """The text where the kind says that there is one; "" for everything else: both CRMs use "" or null for empty."""
+    return nw.when(kind == "value").then(nw.coalesce(value, nw.lit(""))).otherwise(nw.lit(""))
 
 
 def _agreed(sides: Sides) -> Expr:
     return one_of(sides.base_kind, {"value", "empty"})
-
-
-def _abstains(sides: Sides) -> Expr:
-    return ~_clears(sides) & _value(sides.desired_kind, sides.desired).is_null()
 
 
 def _clears(sides: Sides) -> Expr:
@@ -171,22 +172,13 @@ def _readable(sides: Sides) -> Expr:
     return one_of(sides.crm_kind, {"value", "empty"})
 
 
-def _text(column: str) -> Expr:
-    """The text of a column, with "" as null: both CRMs use either for empty."""
-    return nw.when(nw.col(column) != "").then(nw.col(column))
-
-
-def _kind_is(column: str, kind: str) -> Expr:
-    return certain(nw.col(column) == kind)
-
-
 def _state() -> Expr:
     c = nw.col
-    clears = _kind_is("desired_kind", "clear")
+    refuses_again = c("_d") == nw.coalesce(c("refused"), nw.lit(""))
     in_force = ~possible(c("lapsed"))
     return cases(
         [
-            (_kind_is("crm_kind", "gone"), State.ORPHAN.value),
+            (c("crm_kind") == "gone", State.ORPHAN.value),
             (~_readable(COLUMNS), State.UNREADABLE.value),
             (c("_abstains") & (~c("_agreed") | c("_x_b")), State.UNMANAGED.value),
             (c("_abstains"), State.RELEASED.value),
@@ -195,54 +187,64 @@ def _state() -> Expr:
             (c("_x_d"), State.CONVERGED.value),
             (possible(c("held")), State.HELD.value),
             (~certain(c("writable")), State.INVALID.value),
-            (in_force & c("_x_kept") & c("_d_refused"), State.OVERRIDDEN.value),
-            (clears & c("_x_b") & ~c("_x_kept"), State.CLEAR.value),
-            (~c("_agreed") & ~_kind_is("base_kind", "released") & c("_x").is_null(), State.FILL.value),
+            (in_force & c("_x_kept") & refuses_again, State.OVERRIDDEN.value),
+            (c("_clears") & c("_x_b") & ~c("_x_kept"), State.CLEAR.value),
+            (~c("_agreed") & ~certain(c("base_kind") == "released") & (c("_x") == ""), State.FILL.value),
             (~c("_agreed"), State.TAKEOVER.value),
             (c("_x_b") & c("_x_kept"), State.OVERRIDE_LAPSED.value),
             (c("_x_b"), State.UPDATE.value),
-            (c("_d_b"), State.DRIFT.value),
+            (c("_d") == c("_b"), State.DRIFT.value),
         ],
         State.CONFLICT.value,
     )
 
 
+_SETTLED: Mapping[str, str] = {
+    **dict.fromkeys((State.UNMANAGED, State.NOOP), Action.NONE.value),
+    **dict.fromkeys((State.RELEASED, State.BASELINE, State.CONVERGED), Action.AGREE.value),
+    **dict.fromkeys((State.ORPHAN, State.UNREADABLE, State.INVALID), Action.BLOCKED.value),
+    State.HELD: Action.HELD.value,
+    State.OVERRIDDEN: Action.OVERRIDDEN.value,
+    State.CLEAR: Action.AUTO.value,
+}
+"""What happens in states that no knob decides; in a lapsed override a person is asked."""
+
+_MEANS: Mapping[str, str] = {
+    **{action.value: action.value for action in Action},
+    **dict.fromkeys(("ours", "enforce"), Action.AUTO.value),
+    **dict.fromkeys(("theirs", "adopt"), Action.AGREE.value),
+    "never": Action.NONE.value,
+}
+"""What the words of the knobs come to."""
+
+
 def _action(knobs: Knobs) -> Expr:
     s = nw.col("state")
-    keeps, writes = Action.AGREE.value, Action.AUTO.value
-    chosen = cases(
+    said = cases(
         [
-            (one_of(s, {State.UNMANAGED, State.NOOP}), Action.NONE.value),
-            (one_of(s, {State.RELEASED, State.BASELINE, State.CONVERGED}), keeps),
-            (s == State.HELD.value, Action.HELD.value),
-            (one_of(s, {State.ORPHAN, State.UNREADABLE, State.INVALID}), Action.BLOCKED.value),
-            (s == State.OVERRIDDEN.value, Action.OVERRIDDEN.value),
-            (s == State.CLEAR.value, writes),
-            ((s == State.FILL.value) & (knobs.on_fill == "never"), Action.NONE.value),
             (s == State.FILL.value, knobs.on_fill),
             (s == State.UPDATE.value, knobs.on_update),
-            ((s == State.TAKEOVER.value) & (knobs.on_takeover == "ours"), writes),
-            ((s == State.TAKEOVER.value) & (knobs.on_takeover == "adopt"), keeps),
-            ((s == State.DRIFT.value) & (knobs.on_drift == "enforce"), writes),
-            ((s == State.DRIFT.value) & (knobs.on_drift == "adopt"), keeps),
-            ((s == State.CONFLICT.value) & (knobs.on_conflict == "ours"), writes),
-            ((s == State.CONFLICT.value) & (knobs.on_conflict == "theirs"), keeps),
+            (s == State.TAKEOVER.value, knobs.on_takeover),
+            (s == State.DRIFT.value, knobs.on_drift),
+            (s == State.CONFLICT.value, knobs.on_conflict),
         ],
-        Action.REVIEW.value,
+        renamed(s, _SETTLED, Action.REVIEW.value),
     )
-    return _tightened(chosen, knobs)
+    return renamed(said, _MEANS, Action.REVIEW.value)
 
 
-def _tightened(chosen: Expr, knobs: Knobs) -> Expr:
+def _tightened(knobs: Knobs) -> Expr:
     """Where a value would be emptied, the `clear` knob may make the outcome stricter, never looser."""
-    empties = _kind_is("desired_kind", "clear") & one_of(
+    chosen = nw.col("action")
+    empties = certain(nw.col("desired_kind") == "clear") & one_of(
         nw.col("state"), {State.CLEAR, State.TAKEOVER, State.DRIFT, State.CONFLICT}
     )
-    asks_or_writes = one_of(chosen, {Action.AUTO, Action.REVIEW})
-    return cases(
-        [
-            (empties & asks_or_writes & (knobs.clear == "forbid"), Action.BLOCKED.value),
-            (empties & asks_or_writes & (knobs.clear == "review"), Action.REVIEW.value),
-        ],
-        chosen,
-    )
+    loose = empties & one_of(chosen, {Action.AUTO, Action.REVIEW})
+    stricter = [(knobs.clear == "forbid", Action.BLOCKED.value), (knobs.clear == "review", Action.REVIEW.value)]
+    return cases([(~loose, chosen), *stricter], chosen)
+
+
+def renamed(column: Expr, names: Mapping[str, str], otherwise: str) -> Expr:
+    """The text that stands for each text of a column; `otherwise` for any other."""
+    texts = {str(name): str(stands) for name, stands in names.items()}
+    return column.replace_strict(texts, default=nw.lit(otherwise), return_dtype=nw.String())

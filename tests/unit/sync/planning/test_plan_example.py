@@ -10,7 +10,8 @@ import pytest
 from jobs import engines
 from mappings.policy import Policies
 from sync.planning.guards import breaches
-from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS, Plan, World
+from sync.planning.plan import build_plan
+from sync.world import CHANGES, ITEMS, OWNERSHIP_EVENTS, TEXT, Plan, World
 
 RECORDS: list[dict[str, Any]] = [
     {"record_id": "fill"},
@@ -322,3 +323,21 @@ def test_an_empty_world_gives_an_empty_plan(
     plan = plan_of([], world())
     assert (rows_of(plan.items), rows_of(plan.changes), rows_of(plan.events), plan.guards) == ([], [], [], ())
     assert plan.counts["records"] == plan.counts["items"] == 0
+
+
+def test_values_without_kinds_are_wanted_where_there_are_any(
+    world: Callable[..., World],
+    policies: Callable[..., Policies],
+    rows_of: Callable[[Any], list[dict[str, Any]]],
+    engine: engines.PolarsEngine,
+) -> None:
+    key = {"connection": "salesforce", "record_id": "1"}
+    says = {"owner": "005A", "territory": "west", "parent": "2"}
+    seen = world(records=[{**key, **says}, {"record_id": "2"}], agreed=[{**key, **says}])
+    row = {**key, "owner": "005B", "territory": None, "parent": None, "parent__kind": "clear"}
+    wanted = engine.table([row], dict.fromkeys(row, TEXT))
+    changes = rows_of(build_plan(wanted, seen, policies(), "2026-06-01", engine).changes)
+    assert {change["field"]: (change["state"], change["desired_kind"]) for change in changes} == {
+        "owner": ("update", "value"),
+        "parent": ("clear", "clear"),
+    }
