@@ -6,21 +6,54 @@ nothing. The forked process has an environment, folder, streams, signals and exi
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import sys
+from functools import cache
 from typing import Any
 
+import yaml
+
 from jobs.cli.app import run
+from mappings.load import load
+
+LATE = (
+    "dateutil.parser",
+    "hubspot.crm.companies",
+    "hubspot.crm.deals",
+    "hubspot.crm.owners",
+    "hubspot.crm.properties",
+    "multiprocessing.pool",
+    "narwhals._polars.dataframe",
+    "narwhals._polars.group_by",
+    "narwhals.group_by",
+    "pyarrow.acero",
+    "pyarrow.dataset",
+    "rich._emoji_codes",
+)
+"""What commands import when they come to need it."""
 
 
 def serve() -> None:
     """One JSON request a line: {"start": {...}} answers with the process id, {"wait": pid} with the exit status."""
+    _prepare()
     for line in sys.stdin:
         request = json.loads(line)
         answer = _start(request["start"]) if "start" in request else _wait(request["wait"])
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
+
+
+def _prepare() -> None:
+    """Do once what every command would do alike: late imports, and the parsing of the shipped files, text by text."""
+    for name in LATE:
+        importlib.import_module(name)
+    yaml.compose = cache(yaml.compose)  # the tree of a text, which nobody changes; other texts are parsed as ever
+    load()
+    gc.collect()
+    gc.freeze()  # or the collector of every fork would walk, and so copy, all that is here
 
 
 def _start(job: dict[str, Any]) -> int:
