@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -194,13 +195,38 @@ def planned(planned_folder: Path, warm: Warm, running_sandbox: Sandbox, tmp_path
     return installed(warm, running_sandbox, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def settled_at(
+    planned_folder: Path, warm: Warm, running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, World]:
+    """Folder of an installation after first contact (all approved, written and pulled again), and its CRMs."""
+    folder = tmp_path_factory.mktemp("settled")
+    shutil.copytree(planned_folder, folder, dirs_exist_ok=True)
+    first = installed(warm, running_sandbox, folder)
+    first.approve_all()
+    assert first.apply_first().code == 0
+    first.ok("pull")
+    return folder, running_sandbox.world
+
+
 @pytest.fixture
-def settled(planned: Cli) -> Cli:
-    """After first contact: everything was approved and written, and pulled again."""
-    planned.approve_all()
-    assert planned.apply_first().code == 0
-    planned.ok("pull")
-    return planned
+def settled(settled_at: tuple[Path, World], warm: Warm, running_sandbox: Sandbox, tmp_path: Path) -> Cli:
+    """After first contact: everything was approved and written, and pulled again; a copy of folder and CRMs."""
+    folder, world = settled_at
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    copied = installed(warm, running_sandbox, tmp_path)
+    running_sandbox.use(twin(world))
+    return copied
+
+
+_OWN = frozenset({"now", "lock", "faults", "_hooks"})
+
+
+def twin(world: World) -> World:
+    """The same CRMs once more, with all that has happened in them; without their faults and hooks."""
+    made = World(seed=world.seed)
+    vars(made).update(copy.deepcopy({name: value for name, value in vars(world).items() if name not in _OWN}))
+    return made
 
 
 def installed(warm: Warm, sandbox: Sandbox, folder: Path) -> Cli:
