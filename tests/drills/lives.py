@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -26,14 +26,12 @@ from connectors.salesforce.target import SalesforceTarget
 from jobs.apply import apply_plan
 from jobs.applying.model import Connected
 from jobs.applying.native import MapTranslation
-from mappings.load import load
-from mappings.schema import CrmMap
 from sandbox.hubspot.history import APP_ID
 from sandbox.salesforce.ids import make_id
 from store.database import Database, StoreError
 from store.leases import LeaseLost
 from tests.drills.crm import CrmFile
-from tests.drills.world import FIELD, PERSON, Place, deps, wire
+from tests.drills.world import FIELD, MAPPINGS, PERSON, Place, deps, wire
 
 LEASE_LOST = 9
 FAULTS = ("reset", "commit_then_reset", "busy", "", "", "")
@@ -43,7 +41,7 @@ def processes() -> multiprocessing.context.ForkServerContext:
     """Children that start quickly and share no thread with the test."""
     os.environ["POLARS_ALLOW_FORKING_THREAD"] = "1"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.drills.lives"])
+    context.set_forkserver_preload(["tests.drills.preload"])
     return context
 
 
@@ -196,24 +194,17 @@ def http_connections(
         "salesforce": SalesforceTarget(connect(credentials, policy=policy)),
         "hubspot": HubSpotTarget(HubSpotSession(settings, StaticToken("sandbox"), surroundings=around)),
     }
-    maps = _maps()
     return {
         name: Connected(
             id=name,
             kind=name,
             target=target,
             org=partial(Org, org_id=org_ids[name], name=name, api_version="", user_id=USERS[name]),
-            translation=MapTranslation(maps[name]),
+            translation=MapTranslation(MAPPINGS.crms[name]),
             chunk_rows=chunk_rows,
         )
         for name, target in targets.items()
     }
-
-
-@cache
-def _maps() -> Mapping[str, CrmMap]:
-    """The shipped maps: the same in every trial."""
-    return load(None).crms
 
 
 def killed(process: ForkServerProcess) -> bool:

@@ -30,7 +30,8 @@ FIELD = {"salesforce": "owner", "hubspot": "routing_queue"}
 LANE = {"salesforce": "conditional", "hubspot": "batch"}
 RECORDS = {"salesforce": 16, "hubspot": 12}
 RECIPIENTS = ("ops@example.com", "lead@example.com")
-POLICIES = load(None).policies
+MAPPINGS = load(None)
+"""What ships: the same in every trial."""
 ENGINE = open_engine("polars")
 
 
@@ -163,7 +164,7 @@ def wire(
     leases = more.pop("leases", None) or Leases(database, boot_id=boot_id)
     given: dict[str, Any] = {
         "ruleset_digest": "rules",
-        "guards": guard_check(POLICIES, ENGINE),
+        "guards": guard_check(MAPPINGS.policies, ENGINE),
         "plan_digest": digest_check(ENGINE),
         "recipients": RECIPIENTS,
         "sleep": lambda seconds: None,
