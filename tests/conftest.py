@@ -1,19 +1,29 @@
-"""What every test relies on: a skip of what this machine promised to run is a failure; one Spark session for all."""
+"""What every test relies on: a skip of what this machine promised to run is a failure; one Spark session for all.
+
+What tests would wait for again and again is done once: no disk is waited for, and no shipped file is parsed twice.
+"""
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Generator, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jobs.engines import SparkEngine
 
 REQUIRED = set(os.environ.get("PLATBOOK_TESTS_REQUIRE", "").split())
+
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 2 << 30
+"""A folder in memory, where tests keep their files if it has room: what a killed process wrote is in it still."""
 
 _SMALL = {
     "spark.sql.shuffle.partitions": "1",
@@ -41,6 +51,20 @@ def pytest_runtest_makereport(
 def pytest_configure() -> None:
     """Take away the page width that pytest-xdist gives its processes: tables are as wide as in a pipe."""
     os.environ.pop("COLUMNS", None)
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # look again
+    yaml.compose = lru_cache(200)(yaml.compose)  # the tree of a text, which nobody changes
+
+
+def _has_room(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM_BYTES
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
