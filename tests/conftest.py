@@ -14,9 +14,11 @@ import warnings
 from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from xdist.scheduler import LoadScopeScheduling
 
 from jobs.engines import SparkEngine
 
@@ -24,6 +26,18 @@ REQUIRED = set(os.environ.get("PLATBOOK_TESTS_REQUIRE", "").split())
 
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 2 << 30
 """A folder in memory, where tests keep their files if it has room: what a killed process wrote is in it still."""
+
+TOGETHER = {
+    "tests/drills/test_poisoned.py": "market",
+    "tests/integration/test_identity_shared.py": "labelled hospitals",
+    "tests/integration/test_identity_spark.py": "spark",
+    "tests/integration/test_spark_core.py": "spark",
+    "tests/journeys/test_demo.py": "demo",
+    "tests/unit/sync/insight/test_labelled.py": "labelled insight",
+    "tests/unit/sync/segmentation/test_engines.py": "spark",
+    "tests/unit/sync/test_on_spark.py": "spark",
+}
+"""Files whose tests stay in one process, where several share the tests: what they need is dear to make twice."""
 
 _SMALL = {
     "spark.sql.shuffle.partitions": "1",
@@ -67,11 +81,23 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+class _Whole(LoadScopeScheduling):
+    """One test after the other to whoever is free; those of TOGETHER to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Share by file: pytest 9.2 no longer lets `--dist loadgroup` hand its groups over (pytest-xdist issue 1386)."""
+    return _Whole(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, those that need Spark stay in one: a second session would cost more."""
+    """Refuse a test that needs Spark outside the files that stay in one process: a second session would cost more."""
     for item in items:
-        if item.get_closest_marker("spark"):
-            item.add_marker(pytest.mark.xdist_group("spark"))
+        if item.get_closest_marker("spark") and TOGETHER.get(item.nodeid.partition("::")[0]) != "spark":
+            raise pytest.UsageError(f"{item.nodeid} needs Spark: name its file in TOGETHER of tests/conftest.py")
 
 
 @pytest.fixture(scope="session")
