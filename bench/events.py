@@ -18,6 +18,7 @@ import narwhals as nw
 from bench.labelled import labelled_folder, load_world
 from jobs.engines import PolarsEngine
 from mappings.load import load
+from sync.hierarchy.edges import released
 from sync.identity.judge import link
 from sync.triggers.vendor import ownership_events
 from sync.world import CROSSWALK, World
@@ -88,7 +89,7 @@ def judge(folder: Path) -> Judged:
     after = link(world, mappings.policies.identity, mappings.places, engine).links
     firm_of = {row["account_id"]: row["source_id"] for row in engine.rows(after) if row["source"] == "definitive"}
     found = {}
-    for row in engine.rows(ownership_events(world, after, engine)):
+    for row in engine.rows(ownership_events(world, after, released(world), engine)):
         firm_id = firm_of[row["account_id"]]
         found[firm_id] = Event(firm_id, row["kind"], row["old_system"] or "", row["new_system"] or "")
     homes = [{row["source_id"]: row["account_id"] for row in engine.rows(links)} for links in (before, after)]

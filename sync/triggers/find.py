@@ -48,7 +48,7 @@ def find_events(
     """Everything of the window that ends on an ISO date."""
     policy = mappings.policies.triggers
     since = window_start(policy, as_of)
-    moves = ownership_events(linked, forest.feed.released, engine)
+    moves = ownership_events(linked.world, linked.links, forest.feed.released, engine, linked.told)
     dated = dated_moves(forest, mappings.policies.hierarchy, policy, as_of, engine)
     recent = dated.events.filter((nw.col("effective_date") > since) | (nw.col("first_seen") > since))
     both = collapsed(_ownership(moves, dated.events), policy.flapping_days, engine)

@@ -7,7 +7,6 @@ import narwhals as nw
 from sync.engine import Engine, Frame
 from sync.frames import cases, certain, conform, differs, first_by, stack
 from sync.hierarchy.climb import Deliveries, deliveries, tops
-from sync.hierarchy.forest import Linked
 from sync.world import TEXT, Schema, World
 
 EVENTS: Schema = {
@@ -27,15 +26,16 @@ all its members move, whether their own rows say so or not.
 """
 
 
-def ownership_events(linked: Linked, released: Frame, engine: Engine) -> Frame:
+def ownership_events(
+    world: World, links: Frame, released: Frame, engine: Engine, told: Deliveries | None = None
+) -> Frame:
     """EVENTS between the two newest deliveries; `released` are firms that belong to no system by a word."""
-    told = linked.told or deliveries(linked.world, engine)
-    known = _moved(linked.world, released, told, engine)
+    known = _moved(world, released, told or deliveries(world, engine), engine)
     own = certain(nw.col("root") == nw.col("firm_id")) | nw.col("is_out")
     was_own = nw.col("old_root") == nw.col("firm_id")
     kind = cases([(own, "left_system"), (nw.col("old_root").is_null() | was_own, "joined_system")], "moved_system")
     ends = [known.select("feed", nw.col(name).alias("firm_id")) for name in ("firm_id", "root", "old_root")]
-    parties = linked.links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
+    parties = links.select(nw.col("source").alias("feed"), nw.col("source_id").alias("firm_id"), "account_id")
     ids = engine.materialize(parties.join(stack(ends), on=_FIRM, how="semi"))
     described = known.join(ids, on=_FIRM, how="inner").with_columns(
         kind=kind,
