@@ -255,12 +255,12 @@ _OWN_KINDS = ("POST_ACUTE", "ASC", "PHYSICIAN_GROUP", "OTHER", *(kind for _, kin
 def _with_settled_network(table: Frame, rule: Mapping[str, Any]) -> Frame:
     """Adds `_settled`: many hospitals, or several that buy centrally and spread over states or professionals."""
     alternative = rule.get("or") or {}
-    fewest, several = alternative.get("hospitals_between", [2, int(rule["min_hospitals"]) - 1])
+    fewest, upto = alternative.get("hospitals_between", [2, int(rule["min_hospitals"]) - 1])
     enough = int(alternative.get("min_affiliated_hcps", 0))
     hospitals, spread, most = nw.col("hospitals"), nw.col("_several_states"), nw.col("most")
     table = table.with_columns(
         _many=hospitals >= int(rule["min_hospitals"]),
-        _several=(hospitals >= fewest) & (hospitals <= several),
+        _several=(hospitals >= fewest) & (hospitals <= upto),
         _central=nw.col("procurement_centralized_text") == str(alternative.get("centralized", True)).lower(),
         _broad=spread | (nw.col("least") >= enough),
         _narrow=~spread & (most < enough),
@@ -268,7 +268,7 @@ def _with_settled_network(table: Frame, rule: Mapping[str, Any]) -> Frame:
     many, some, central = nw.col("_many"), nw.col("_several"), nw.col("_central")
     settled = [
         (many | (some & central & nw.col("_broad")), "IDN"),
-        ((some & (~central | nw.col("_narrow"))) | ((hospitals > most) & ~many), "COMMUNITY_SYSTEM"),
+        ((some & (~central | nw.col("_narrow"))) | ((hospitals > upto) & ~many), "COMMUNITY_SYSTEM"),
     ]
     return table.with_columns(_settled=cases(settled, null(TEXT)))
 

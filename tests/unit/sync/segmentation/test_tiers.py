@@ -135,11 +135,21 @@ def test_the_type_of_a_system(count: int, central: str | None, states: tuple[str
     assert (row["org_type__lo"], row["org_type__hi"]) == expected
 
 
+def test_more_hospitals_than_several_and_fewer_than_many_are_a_community_system_whatever_else_is_known() -> None:
+    content = POLICY.model_dump()
+    content["classify"]["idn"]["or"]["hospitals_between"] = [2, 3]
+    policy, central = TierPolicy.model_validate(content), [fact("900", "procurement_centralized", "true")]
+    apart = [{**row, "state": state} for row, state in zip(members(4), ("KS", "IA", "KS", "IA"), strict=True)]
+    row = tiers([system("900", "Prairie"), *apart], central, policy=policy)["900"]
+    assert (row["org_type__lo"], row["org_type__hi"]) == ("COMMUNITY_SYSTEM", "COMMUNITY_SYSTEM")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         ({"ccn": "171300"}, ("CAH", "CAH")),
         ({"is_critical_access": True, "staffed_beds": 40}, ("CAH", "CAH")),
+        ({"ccn": "171300", "providers": 0}, ("CAH", "CAH")),  # nobody affiliated makes no system of it
         ({"staffed_beds": 25, "is_rural": True}, ("CAH_LIKELY", "CAH_LIKELY")),
         ({"staffed_beds": 24, "is_rural": False}, ("INDEPENDENT_HOSPITAL", "INDEPENDENT_HOSPITAL")),
         ({"staffed_beds": 26, "is_rural": True}, ("INDEPENDENT_HOSPITAL", "INDEPENDENT_HOSPITAL")),
