@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 import narwhals as nw
@@ -61,12 +59,6 @@ def ranked(segments: Sequence[Segment]) -> list[Segment]:
 def specificity(segment: Segment) -> int:
     """How many comparisons the inclusion rule makes."""
     return sum(isinstance(node, Compare) for node in walk(parse(segment.include)))
-
-
-def rule_digest(segment: Segment) -> str:
-    """Names the rule of a segment, apart from its words: a changed rule needs a new version."""
-    rule = {"include": segment.include, "exclude": segment.exclude, "carries_territory": segment.carries_territory}
-    return hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _belongs(segment: Segment) -> nw.Expr:
